@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+# The one entry. `make` lists the targets.
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# One make at a time works in build/.
+LOCKED := scripts/with-lock
+
+.PHONY: help
+help: ## this list
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | \
+		while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@echo 'Variables:'
+	@echo '  KERNEL=    a kernel archive, or a kernel tree to copy, to be the base'
+	@echo '  ARCH=      architecture to build and boot (default x86_64)'
+	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
+	@echo '  SUITES=    which KUnit suites make test runs (default mmu_notifier*)'
+	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
+
+.PHONY: run
+run: setup ## build the kernel with the series, boot it, show the software device kept coherent
+	@$(LOCKED) scripts/run-demo
+
+.PHONY: test
+test: setup ## run the KUnit suites under QEMU, on an SMP and on a UP kernel
+	@$(LOCKED) scripts/run-tests
+
+.PHONY: check
+check: ## checkpatch, sparse, W=1, kernel-doc, Sphinx, spelling, scripts and their tests
+	@scripts/install-deps check
+	@$(LOCKED) scripts/check-all
+
+.PHONY: bisect
+bisect: setup ## build the touched folders after every patch, boot the suites after the last
+	@$(LOCKED) scripts/build-each-patch
+
+.PHONY: setup
+setup: ## install what is missing, or say what to install
+	@scripts/install-deps build
+
+.PHONY: fetch
+fetch: setup ## find the base kernel and import it into build/tree
+	@$(LOCKED) scripts/fetch-base
+
+.PHONY: tree
+tree: setup ## make build/tree the base with each patch as a commit
+	@$(LOCKED) scripts/make-tree
+
+.PHONY: export
+export: ## write the commits of build/tree back to patches/
+	@$(LOCKED) scripts/export-series
+
+.PHONY: clean
+clean: ## remove everything built; keep the base and build/tree
+	@$(LOCKED) scripts/remove-build
+
+.PHONY: distclean
+distclean: ## remove build/ altogether (refuses to lose work in build/tree)
+	@$(LOCKED) scripts/remove-build all

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034
+# What the scripts share. Source it first:
+#	. "$(dirname "$0")/lib.sh"
+
+set -euo pipefail
+export LC_ALL=C.UTF-8
+# What a surrounding make or git hook exports must not reach the kernel's make
+# or the git of build/tree.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
+unset KBUILD_OUTPUT KCONFIG_CONFIG CROSS_COMPILE LLVM O V C W
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=$TOP/build
+LOGS=$BUILD/logs
+CACHE=$BUILD/cache
+TREE=$BUILD/tree
+BASE=${BASE:-v7.3}
+SERIES=$TOP/patches/$BASE
+ARCH=${ARCH:-x86_64}
+ACCEL=${ACCEL:-tcg}
+JOBS=${JOBS:-$(nproc)}
+
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+die() {
+	say "error: $*"
+	exit 1
+}
+
+# A path as a person in the project's folder would write it.
+short() {
+	printf '%s' "${1#"$TOP"/}"
+}
+
+# make_tmp: a folder in TMP that is gone when the script ends, however it ends.
+# What must not be seen half-made is made there and renamed.
+make_tmp() {
+	mkdir -p "$BUILD"
+	TMP=$(mktemp -d "$BUILD/tmp.XXXXXX")
+	trap 'rm -rf "$TMP"' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+}
+
+# need_space GIGABYTES WHAT_FOR
+need_space() {
+	local free
+	mkdir -p "$BUILD"
+	free=$(df --output=avail -k "$BUILD" | tail -n 1)
+	((free >= $1 * 1024 * 1024)) ||
+		die "$(short "$BUILD") has $((free / 1024)) MB free, $2 needs $1 GB: free some space (make clean) and run make again"
+}
+
+# show_count LABEL [TOTAL]: counts the lines of stdin on stderr, as they come.
+show_count() {
+	local label=$1 of=${2:+/$2} n=0 last=$SECONDS every=20 end='\n'
+	if [[ -t 2 ]]; then
+		every=1 end='\r'
+	fi
+	while IFS= read -r _; do
+		n=$((n + 1))
+		if ((SECONDS - last >= every)); then
+			last=$SECONDS
+			# shellcheck disable=SC2059
+			printf "  %s %s%s$end" "$label" "$n" "$of" >&2
+		fi
+	done
+	printf '  %s %s%s\n' "$label" "$n" "$of" >&2
+}
+
+load_base() {
+	[[ -f $TOP/bases/$BASE ]] ||
+		die "bases/$BASE does not exist: BASE= must name a file there ($(ls "$TOP/bases"))"
+	# shellcheck source=../bases/v7.3
+	. "$TOP/bases/$BASE"
+}
+
+# load_arch: the row of configs/architectures for ARCH, in ARCH_*.
+load_arch() {
+	local name rest
+	while read -r name rest; do
+		if [[ $name == "$ARCH" ]]; then
+			read -r ARCH_KERNEL ARCH_CROSS ARCH_QEMU ARCH_IMAGE ARCH_CONSOLE \
+				ARCH_REPORT ARCH_PACKAGES ARCH_MACHINE <<<"$rest"
+			ARCH_CROSS=${ARCH_CROSS#native}
+			return
+		fi
+	done < <(grep -v '^#' "$TOP/configs/architectures")
+	die "ARCH=$ARCH is not in configs/architectures (there are: $(grep -v '^#' "$TOP/configs/architectures" | cut -d' ' -f1 | tr '\n' ' '))"
+}
+
+# tree_git ARGS: git in build/tree, whatever the user's own configuration says.
+tree_git() {
+	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -C "$TREE" "$@"
+}
+
+# What stands between build/tree and patches/, in words; nothing if nothing.
+unexported_work() {
+	local n
+	if [[ -d $TREE/.git/rebase-merge || -d $TREE/.git/rebase-apply ]]; then
+		echo "an unfinished rebase or am"
+	elif [[ -n $(tree_git status --porcelain | head -n 1) ]]; then
+		echo "uncommitted changes"
+	elif ! tree_git rev-parse -q --verify refs/tags/exported >/dev/null; then
+		return
+	elif [[ $(tree_git rev-parse HEAD) != "$(tree_git rev-parse refs/tags/exported)" ]]; then
+		n=$(tree_git rev-list --count refs/tags/exported..HEAD)
+		echo "commits that are not in patches/$BASE ($n new since the last export)"
+	fi
+}
+
+# require_exported ACTION: dies if ACTION would lose work in build/tree.
+require_exported() {
+	local work
+	[[ -d $TREE/.git ]] || return 0
+	work=$(unexported_work)
+	[[ -z $work ]] ||
+		die "build/tree holds $work, $1: commit and run make export, or throw it away with git -C build/tree reset --hard exported"
+}
+
+# The patches of the series, in order, without comments.
+series_patches() {
+	[[ -f $SERIES/series ]] || die "patches/$BASE/series is missing"
+	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$SERIES/series"
+}
+
+# kernel_make TREE BUILD_DIR ARGS: the kernel's make for ARCH, out of tree.
+# The same input gives the same output on every machine.
+kernel_make() {
+	local tree=$1 dir=$2 cc="${ARCH_CROSS}gcc" hostcc=gcc
+	shift 2
+	if command -v ccache >/dev/null; then
+		cc="ccache $cc" hostcc="ccache gcc"
+	fi
+	CCACHE_BASEDIR=$TOP KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=series \
+		KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00' \
+		make --no-print-directory -C "$tree" O="$dir" ARCH="$ARCH_KERNEL" \
+		CROSS_COMPILE="$ARCH_CROSS" CC="$cc" HOSTCC="$hostcc" -j"$JOBS" "$@" </dev/null
+}
