@@ -55,9 +55,9 @@ need_space() {
 		die "$(short "$BUILD") has $((free / 1024)) MB free, $2 needs $1 GB: free some space (make clean) and run make again"
 }
 
-# show_count LABEL [TOTAL]: counts the lines of stdin on stderr, as they come.
+# show_count WHAT [EXPECTED]: counts the lines of stdin on stderr, as they come.
 show_count() {
-	local label=$1 of=${2:+/$2} n=0 last=$SECONDS every=20 end='\n'
+	local what=$1 of=${2:+/$2} n=0 last=$SECONDS every=20 end='\n'
 	if [[ -t 2 ]]; then
 		every=1 end='\r'
 	fi
@@ -66,10 +66,10 @@ show_count() {
 		if ((SECONDS - last >= every)); then
 			last=$SECONDS
 			# shellcheck disable=SC2059
-			printf "  %s %s%s$end" "$label" "$n" "$of" >&2
+			printf "  %s %s%s$end" "$what" "$n" "$of" >&2
 		fi
 	done
-	printf '  %s %s%s\n' "$label" "$n" "$of" >&2
+	say "  $what $n, done"
 }
 
 load_base() {
@@ -126,6 +126,12 @@ require_exported() {
 series_patches() {
 	[[ -f $SERIES/series ]] || die "patches/$BASE/series is missing"
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$SERIES/series"
+}
+
+# print_errors LOG: the part of a failed build's log that a person wants.
+print_errors() {
+	grep -E -A 3 '(error|undefined reference|No rule to make target)' "$1" | head -n 30 >&2 ||
+		tail -n 20 "$1" >&2
 }
 
 # kernel_make TREE BUILD_DIR ARGS: the kernel's make for ARCH, out of tree.
