@@ -5,6 +5,8 @@
 
 set -euo pipefail
 export LC_ALL=C.UTF-8
+# The tools that install-deps installs are the ones used.
+PATH=/usr/bin:/bin:$PATH
 # What a surrounding make or git hook exports must not reach the kernel's make
 # or the git of build/tree.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
@@ -16,6 +18,7 @@ BUILD=$TOP/build
 LOGS=$BUILD/logs
 CACHE=$BUILD/cache
 TREE=$BUILD/tree
+SECOND_TREE=$BUILD/second-tree
 BASE=${BASE:-v7.3}
 SERIES=$TOP/patches/$BASE
 ARCH=${ARCH:-x86_64}
@@ -57,14 +60,15 @@ need_space() {
 
 # show_count WHAT [EXPECTED]: counts the lines of stdin on stderr, as they come.
 show_count() {
-	local what=$1 of=${2:+/$2} n=0 last=$SECONDS every=20 end='\n'
+	local what=$1 expected=${2:-0} of n=0 last=$SECONDS every=20 end='\n'
 	if [[ -t 2 ]]; then
 		every=1 end='\r'
 	fi
 	while IFS= read -r _; do
 		n=$((n + 1))
 		if ((SECONDS - last >= every)); then
-			last=$SECONDS
+			last=$SECONDS of=
+			((n > expected)) || of=/$expected
 			# shellcheck disable=SC2059
 			printf "  %s %s%s$end" "$what" "$n" "$of" >&2
 		fi
@@ -126,6 +130,25 @@ require_exported() {
 series_patches() {
 	[[ -f $SERIES/series ]] || die "patches/$BASE/series is missing"
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$SERIES/series"
+}
+
+# second_tree REV: build/second-tree, a work tree beside build/tree, at REV.
+second_tree() {
+	[[ -d $SECOND_TREE ]] && git -C "$SECOND_TREE" checkout -q -f --detach "$1" 2>/dev/null && return
+	rm -rf "$SECOND_TREE"
+	tree_git worktree prune
+	tree_git worktree add -q --detach "$SECOND_TREE" "$1"
+}
+
+# touched GLOB...: the files of the series that match, without what was deleted.
+touched() {
+	tree_git diff --name-only --diff-filter=d base exported -- "$@"
+}
+
+# touched_sources: the touched .c files that a kernel for ARCH can be built from.
+touched_sources() {
+	touched '*.c' | grep -vE '^(tools|Documentation|samples|scripts)/' |
+		grep -E "^(arch/$ARCH_KERNEL/|[^a]|a[^r])" || true
 }
 
 # print_errors LOG: the part of a failed build's log that a person wants.
