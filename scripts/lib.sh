@@ -13,6 +13,10 @@ unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES GNUMAKEFLAGS
 unset KBUILD_OUTPUT KCONFIG_CONFIG CROSS_COMPILE LLVM O V C W
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 
+# Interrupted: no further step, no other message; what EXIT traps undo is undone.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 BUILD=$TOP/build
 LOGS=$BUILD/logs
@@ -45,8 +49,6 @@ make_tmp() {
 	mkdir -p "$BUILD"
 	TMP=$(mktemp -d "$BUILD/tmp.XXXXXX")
 	trap 'rm -rf "$TMP"' EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
 }
 
 # need_space GIGABYTES WHAT_FOR
