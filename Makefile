@@ -14,8 +14,9 @@ help: ## this list
 		while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
 	@echo 'Variables:'
 	@echo '  KERNEL=    a kernel archive, or a kernel tree to copy, to be the base'
-	@echo '  ARCH=      architecture to build and boot (default x86_64)'
+	@echo '  ARCH=      x86_64 (default), arm64, riscv, s390, powerpc; or all, where that'
 	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
+	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default mmu_notifier*)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
 
@@ -24,7 +25,7 @@ run: setup ## build the kernel with the series, boot it, show the software devic
 	@$(LOCKED) scripts/run-demo
 
 .PHONY: test
-test: setup ## run the KUnit suites under QEMU, on an SMP and on a UP kernel
+test: setup ## run the KUnit suites under QEMU, in every variant of configs/variants
 	@$(LOCKED) scripts/run-tests
 
 .PHONY: check

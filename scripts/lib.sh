@@ -28,6 +28,7 @@ SERIES=$TOP/patches/$BASE
 ARCH=${ARCH:-x86_64}
 ACCEL=${ACCEL:-tcg}
 JOBS=${JOBS:-$(nproc)}
+VARIANTS=${VARIANTS:-*}
 
 say() {
 	printf '%s\n' "$*" >&2
@@ -85,9 +86,36 @@ load_base() {
 	. "$TOP/bases/$BASE"
 }
 
+# all_archs: the names in configs/architectures, in one line.
+all_archs() {
+	sed '/^#/d;s/ .*//' "$TOP/configs/architectures" | paste -sd' '
+}
+
+# selected_archs: what ARCH stands for, in one line.
+selected_archs() {
+	if [[ $ARCH == all ]]; then
+		all_archs
+	else
+		load_arch
+		echo "$ARCH"
+	fi
+}
+
+# matches NAME GLOBS: whether NAME matches one of GLOBS, which blanks separate.
+matches() {
+	local globs glob
+	read -ra globs <<<"$2"
+	for glob in "${globs[@]}"; do
+		# shellcheck disable=SC2053
+		[[ $1 != $glob ]] || return 0
+	done
+	return 1
+}
+
 # load_arch: the row of configs/architectures for ARCH, in ARCH_*.
 load_arch() {
 	local name rest
+	[[ $ARCH != all ]] || die "ARCH=all is not for this: name one architecture ($(all_archs))"
 	while read -r name rest; do
 		if [[ $name == "$ARCH" ]]; then
 			read -r ARCH_KERNEL ARCH_CROSS ARCH_QEMU ARCH_IMAGE ARCH_CONSOLE \
@@ -96,7 +124,25 @@ load_arch() {
 			return
 		fi
 	done < <(grep -v '^#' "$TOP/configs/architectures")
-	die "ARCH=$ARCH is not in configs/architectures (there are: $(grep -v '^#' "$TOP/configs/architectures" | cut -d' ' -f1 | tr '\n' ' '))"
+	die "ARCH=$ARCH is not in configs/architectures (there are: $(all_archs))"
+}
+
+# selected_variants: the rows of configs/variants that ARCH and VARIANTS select, as
+# ARCH|NAME|KERNEL|CPUS|FRAGMENTS|MINIMUM|QEMU|APPEND|PROOF without blanks around
+# the bars; what is - in the file is empty.
+selected_variants() {
+	local arch name cpus fragments rest key file=$TOP/configs/variants n=0
+	local -A kernels=()
+	selected_archs >/dev/null
+	while IFS='|' read -r arch name cpus fragments rest; do
+		key="$arch $fragments"
+		: "${kernels[$key]:=$name}"
+		[[ $ARCH == all || $ARCH == "$arch" ]] || continue
+		matches "$name" "$VARIANTS" || matches "$arch/$name" "$VARIANTS" || continue
+		n=$((n + 1))
+		echo "$arch|$name|${kernels[$key]}|$cpus|$fragments|${rest%|*}"
+	done < <(sed -E -e '/^(#|$)/d' -e 's/ *\| */|/g' -e ':a;s/\|-\|/||/;ta' "$file")
+	((n)) || die "no row of $(short "$file") is for ARCH=$ARCH VARIANTS=$VARIANTS"
 }
 
 # tree_git ARGS: git in build/tree, whatever the user's own configuration says.

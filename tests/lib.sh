@@ -4,7 +4,7 @@
 
 set -euo pipefail
 export LC_ALL=C.UTF-8
-unset KERNEL BASE ARCH SUITES
+unset KERNEL BASE ARCH SUITES VARIANTS
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/mmu-notifier-test.XXXXXX")
 trap 'rm -rf "$SCRATCH"' EXIT
