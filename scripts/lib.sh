@@ -22,7 +22,12 @@ BUILD=$TOP/build
 LOGS=$BUILD/logs
 CACHE=$BUILD/cache
 TREE=$BUILD/tree
-SECOND_TREE=$BUILD/second-tree
+# Another tree, with kernels of its own: as both are found the same way from one
+# another as in build/, ccache takes what was compiled there.
+SECOND=$BUILD/second
+SECOND_TREE=$SECOND/tree
+# Where build-kernel and boot-kernel find tree/ and kernels/.
+WORK=${WORK:-$BUILD}
 BASE=${BASE:-v7.3}
 SERIES=$TOP/patches/$BASE
 ARCH=${ARCH:-x86_64}
@@ -180,9 +185,12 @@ series_patches() {
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$SERIES/series"
 }
 
-# second_tree REV: build/second-tree, a work tree beside build/tree, at REV.
+# second_tree REV: build/second/tree, a work tree of build/tree, at REV.
 second_tree() {
-	[[ -d $SECOND_TREE ]] && git -C "$SECOND_TREE" checkout -q -f --detach "$1" 2>/dev/null && return
+	if [[ -d $SECOND_TREE ]] && git -C "$SECOND_TREE" checkout -q -f --detach "$1" 2>/dev/null; then
+		git -C "$SECOND_TREE" clean -qfd
+		return
+	fi
 	rm -rf "$SECOND_TREE"
 	tree_git worktree prune
 	tree_git worktree add -q --detach "$SECOND_TREE" "$1"
@@ -213,7 +221,7 @@ kernel_make() {
 	if command -v ccache >/dev/null; then
 		cc="ccache $cc" hostcc="ccache gcc"
 	fi
-	CCACHE_BASEDIR=$TOP KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=series \
+	CCACHE_BASEDIR=${dir%/kernels/*} KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=series \
 		KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00' \
 		make --no-print-directory -C "$tree" O="$dir" ARCH="$ARCH_KERNEL" \
 		CROSS_COMPILE="$ARCH_CROSS" CC="$cc" HOSTCC="$hostcc" -j"$JOBS" "$@" </dev/null
