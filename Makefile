@@ -14,10 +14,11 @@ help: ## this list
 		while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
 	@echo 'Variables:'
 	@echo '  KERNEL=    a kernel archive, or a kernel tree to copy, to be the base'
-	@echo '  ARCH=      x86_64 (default), arm64, riscv, s390, powerpc; or all, where that'
+	@echo '  ARCH=      x86_64 (default), arm64, riscv, s390, powerpc; or all (not for run)'
 	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default mmu_notifier*)'
+	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
 
 .PHONY: run
@@ -27,6 +28,10 @@ run: setup ## build the kernel with the series, boot it, show the software devic
 .PHONY: test
 test: setup ## run the KUnit suites under QEMU, in every variant of configs/variants
 	@$(LOCKED) scripts/run-tests
+
+.PHONY: mutants
+mutants: setup ## take each delivery out of the series in turn: the suites have to notice
+	@$(LOCKED) scripts/run-mutants
 
 .PHONY: check
 check: ## checkpatch, sparse, W=1, kernel-doc, Sphinx, spelling, scripts and their tests
