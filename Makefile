@@ -42,6 +42,10 @@ check: ## checkpatch, sparse, W=1, kernel-doc, Sphinx, spelling, scripts and the
 bisect: setup ## build the touched folders after every patch, boot the suites after the last
 	@$(LOCKED) scripts/build-each-patch
 
+.PHONY: fixes
+fixes: setup ## show that the fixes fix what they say: on the base fails, with them passes
+	@$(LOCKED) scripts/show-fixes
+
 .PHONY: setup
 setup: ## install what is missing, or say what to install
 	@scripts/install-deps build

@@ -185,6 +185,16 @@ series_patches() {
 	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$SERIES/series"
 }
 
+# What ends the fixes in the list of patches: they come first, and do without the
+# rest of the series.
+END_OF_FIXES='# end of fixes'
+
+# fixes: those patches, in order.
+fixes() {
+	! grep -qsxF "$END_OF_FIXES" "$SERIES/series" ||
+		sed "/^$END_OF_FIXES\$/,\$d" "$SERIES/series" | sed -e 's/#.*//' -e '/^[[:space:]]*$/d'
+}
+
 # second_tree REV: build/second/tree, a work tree of build/tree, at REV.
 second_tree() {
 	if [[ -d $SECOND_TREE ]] && git -C "$SECOND_TREE" checkout -q -f --detach "$1" 2>/dev/null; then
