@@ -17,7 +17,7 @@ help: ## this list
 	@echo '  ARCH=      x86_64 (default), arm64, riscv, s390, powerpc; or all (not for run)'
 	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
-	@echo '  SUITES=    which KUnit suites make test runs (default mmu_notifier*)'
+	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
 

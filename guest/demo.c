@@ -339,10 +339,11 @@ static const struct {
 	{ "exit", map_exit, do_exit },	/* the last, it takes the devices */
 };
 
-/* One munmap(), as a device and the kernel's own trace events saw it. */
+/* One munmap(), as the kernel's trace events show it, and what a device had. */
 static void show_timeline(int fd)
 {
 	struct stlb_range range = { .start = (uintptr_t)ARENA, .len = 2 * page };
+	const __u64 end = range.start + range.len;
 	bool traced;
 
 	scenario = "timeline";
@@ -351,17 +352,19 @@ static void show_timeline(int fd)
 	for (int i = 0; i < NR_DEVS; i++)
 		TRY(ioctl(devs[i].fd, STLB_RESET));
 	TRY(ioctl(fd, STLB_FILL, &range));
-	traced = start_trace();
+	traced = start_trace(range.start, end);
 	TRY(munmap(ARENA, range.len));
 	TRY(ioctl(fd, STLB_SETTLE));
 
-	add_events(fd, range.start, range.start + range.len);
-	if (traced) {
-		traced = add_trace();
-		stop_trace();
+	read_device(fd, range.start, end);
+	if (!traced) {
+		fputs("The kernel has no trace events for a timeline.\n", report);
+		return;
 	}
-	fprintf(report, "munmap() of two pages%s:\n\n",
-		traced ? "" : " (without a trace of the kernel)");
+	read_trace();
+	stop_trace();
+	fputs("munmap() of two pages. The device has translations cached, which differ from the\n"
+	      "page table once that is cleared:\n\n", report);
 	print_lines();
 }
 

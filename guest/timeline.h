@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A timeline out of the events of a software device (read() of
- * /dev/mmu_notifier_test) and the kernel's own trace events.
+ * A timeline out of the kernel's trace events, with what a software device had
+ * cached at each of them beside it (read() of /dev/mmu_notifier_test).
  */
 #ifndef TIMELINE_H
 #define TIMELINE_H
@@ -14,67 +14,73 @@
 /* A trace buffer of our own, which leaves that of the system alone. */
 #define TRACE		TRACING "instances/mmu_notifier/"
 
+#define NO_EVENT	(-1)	/* the device does not know of it */
+
+static const struct trace_event {
+	const char *name, *step;
+	int type;		/* of the device's event, that of a free tells more */
+} trace_events[] = {
+	{ "mmu_notifier_invalidate_range_start", "start", STLB_EVENT_START },
+	{ "mmu_notifier_invalidate_range", "invalidate_range",
+	  STLB_EVENT_INVALIDATE },
+	{ "mmu_notifier_invalidate_range_end", "end", STLB_EVENT_END },
+	{ "mm_page_free", "free", STLB_EVENT_FREE },
+	{ "rss_stat", "clear", NO_EVENT },
+	{ "tlb_flush", "flush", NO_EVENT },
+};
+
 static struct line {
-	__u64 ns, pfn;
-	size_t order;
-	const char *step, *source;
-	char text[112];
+	__u64 us;
+	const char *step;
+	bool late;		/* may come when the system call is over */
+	char device[24], text[112];
 } lines[64];
 
 static size_t nr_lines;
-static __u64 from, to;		/* when it started, and was over but for RCU */
 
-static struct line *add_line(__u64 ns, const char *step, const char *source)
-{
-	struct line *line = &lines[nr_lines];
+/* The events of the device that are about the range that is shown. */
+static struct stlb_event device_events[64];
+static size_t nr_device_events;
 
-	if (nr_lines == ARRAY_SIZE(lines))
-		die("there are more than %zu events", nr_lines);
-	line->order = nr_lines++;
-	line->ns = ns;
-	line->step = step;
-	line->source = source;
-	return line;
-}
-
-static void add_event(const struct stlb_event *event)
-{
-	static const char * const steps[] = {
-		[STLB_EVENT_START] = "start",
-		[STLB_EVENT_INVALIDATE] = "invalidate_range",
-		[STLB_EVENT_END] = "end",
-		[STLB_EVENT_RELEASE] = "release",
-		[STLB_EVENT_FREE] = "free",
-		[STLB_EVENT_STALE] = "free, STALE USE",
-	};
-	struct line *line = add_line(event->ns, steps[event->type], "device");
-
-	if (event->type == STLB_EVENT_START)
-		from = event->ns;
-	if (!(event->flags & STLB_EVENT_TABLE))
-		to = event->ns;
-	line->pfn = event->pfn;
-	if (event->pfn)
-		snprintf(line->text, sizeof(line->text),
-			 "page%s, pfn %#llx, of %#llx-%#llx",
-			 event->flags & STLB_EVENT_TABLE ? " table" : "",
-			 event->pfn, event->start, event->end);
-	else
-		snprintf(line->text, sizeof(line->text),
-			 "%#llx-%#llx%s, %u cached, %u differ from the page table",
-			 event->start, event->end,
-			 event->flags & STLB_EVENT_LEAF ? " LEAF" : "",
-			 event->same + event->differ, event->differ);
-}
-
-/* The events of the device that are about a range of addresses. */
-static void add_events(int fd, __u64 start, __u64 end)
+static void read_device(int fd, __u64 start, __u64 end)
 {
 	struct stlb_event event;
 
-	while (TRY(read(fd, &event, sizeof(event))))
-		if (event.start < end && event.end > start)
-			add_event(&event);
+	while (TRY(read(fd, &event, sizeof(event)))) {
+		if (event.start >= end || event.end <= start)
+			continue;
+		if (nr_device_events == ARRAY_SIZE(device_events))
+			die("there are more than %zu events", nr_device_events);
+		device_events[nr_device_events++] = event;
+	}
+}
+
+/* The next one of the device's events of a type, each of which is given once. */
+static const struct stlb_event *next_event(int type)
+{
+	static size_t next[STLB_EVENT_STALE + 1];
+
+	while (next[type] < nr_device_events) {
+		const struct stlb_event *event = &device_events[next[type]++];
+
+		if (event->type == (unsigned int)type)
+			return event;
+	}
+	return NULL;
+}
+
+/* The page is not that of the range any more if it is freed another time. */
+static const struct stlb_event *next_free(__u64 pfn)
+{
+	for (size_t i = 0; pfn && i < nr_device_events; i++) {
+		struct stlb_event *event = &device_events[i];
+
+		if (event->pfn == pfn) {
+			event->pfn = 0;
+			return event;
+		}
+	}
+	return NULL;
 }
 
 static bool set_trace(const char *name, const char *value)
@@ -96,17 +102,26 @@ static void stop_trace(void)
 	rmdir(TRACE);
 }
 
-/* Returns false if the kernel has no trace. An event that it lacks is missing. */
-static bool start_trace(void)
+/*
+ * Trace what this task does to the range. Pages are not only freed by this
+ * task, page tables never: all that are freed are traced. Returns false if the
+ * kernel has no trace events of mmu notifiers. Others that it lacks are missing.
+ */
+static bool start_trace(__u64 start, __u64 end)
 {
-	char pid[16];
+	char task[32], range[112];
 
 	if (mkdir(TRACE, 0700) && errno != EEXIST)
 		return false;
-	snprintf(pid, sizeof(pid), "%d", getpid());
-	/* The device tells the time by local_clock(), which is "perf" here. */
-	if (!set_trace(TRACE "trace_clock", "perf") ||
-	    !set_trace(TRACE "set_event_pid", pid)) {
+	snprintf(task, sizeof(task), "common_pid == %d", getpid());
+	snprintf(range, sizeof(range), "%s && start < %#llx && end > %#llx",
+		 task, end, start);
+	set_trace(TRACE "events/kmem/rss_stat/filter", task);
+	set_trace(TRACE "events/tlb/tlb_flush/filter", task);
+	/* One that all CPUs agree on. */
+	if (!set_trace(TRACE "trace_clock", "global") ||
+	    !set_trace(TRACE "events/mmu_notifier/filter", range) ||
+	    !set_trace(TRACE "events/mmu_notifier/enable", "1")) {
 		stop_trace();
 		return false;
 	}
@@ -116,97 +131,130 @@ static bool start_trace(void)
 	return true;
 }
 
-static FILE *open_trace(const char *raw)
+/* Returns the record's fields, behind "TASK-PID [CPU] FLAGS TIME: NAME: ". */
+static const char *parse_record(const char *record, __u64 *us,
+				const struct trace_event **event)
 {
-	set_trace(TRACE "options/raw", raw);
-	return fopen(TRACE "trace", "r");
-}
+	const char *at, *time;
+	char name[64];
+	__u64 s;
 
-static bool next_record(FILE *trace, char *text, int size)
-{
-	while (trace && fgets(text, size, trace)) {
-		text[strcspn(text, "\n")] = 0;
-		if (*text && *text != '#')
-			return true;
-	}
-	return false;
-}
-
-static void add_record(__u64 ns, const char *text)
-{
-	static const char * const events[][2] = {
-		{ "rss_stat: ", "clear" },
-		{ "tlb_flush: ", "flush" },
-	};
-	const char *at = strstr(text, "mm_page_free: ");
-	struct line *line;
-	__u64 pfn;
-
-	/* The device looks at pages when they are freed, so it has the line. */
-	if (at && sscanf(at, "%*s %*s pfn=%llx", &pfn) == 1) {
-		for (line = lines; line < lines + nr_lines; line++)
-			if (line->pfn == pfn)
-				line->source = "both";
-		return;
-	}
-	if (ns < from || ns > to)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
-		at = strstr(text, events[i][0]);
+	for (size_t i = 0; i < ARRAY_SIZE(trace_events); i++) {
+		snprintf(name, sizeof(name), ": %s: ", trace_events[i].name);
+		at = strstr(record, name);
 		if (!at)
 			continue;
-		line = add_line(ns, events[i][1], "kernel");
-		snprintf(line->text, sizeof(line->text), "%s", at);
+		for (time = at; time > record && time[-1] != ' '; time--)
+			;
+		if (sscanf(time, "%llu.%llu", &s, us) != 2)
+			return NULL;
+		*us += 1000000 * s;
+		*event = &trace_events[i];
+		return at + strlen(name);
 	}
+	return NULL;
 }
 
-/*
- * The text of a trace has microseconds, which are too coarse to tell the order.
- * Its raw form has nanoseconds, and little else. So read both. Returns false if
- * there is none, or the clock stood still, as one does that counts jiffies.
- */
-static bool add_trace(void)
+static bool describe_free(struct line *line, const char *fields)
 {
-	static __u64 ns[1024];
-	char text[256];
-	size_t nr = 0;
+	const struct stlb_event *seen;
+	__u64 pfn;
+
+	if (sscanf(fields, "%*s pfn=%llx", &pfn) != 1)
+		return false;
+	/* Most have nothing to do with us. */
+	seen = next_free(pfn);
+	if (!seen)
+		return false;
+	if (seen->type == STLB_EVENT_STALE)
+		line->step = "free, STALE USE";
+	line->late = seen->flags & STLB_EVENT_TABLE;
+	snprintf(line->device, sizeof(line->device), "page%s",
+		 line->late ? " table" : "");
+	snprintf(line->text, sizeof(line->text), "%#llx-%#llx pfn=%#llx",
+		 seen->start, seen->end, pfn);
+	return true;
+}
+
+static bool describe_range(struct line *line, const char *fields, int type)
+{
+	const struct stlb_event *seen = next_event(type);
+	__u64 start, end;
+	int rest = 0;
+
+	if (sscanf(fields, "mm=%*s start=%llx end=%llx event=%n", &start, &end,
+		   &rest) != 2 || !rest)
+		return false;
+	snprintf(line->text, sizeof(line->text), "%#llx-%#llx %s", start, end,
+		 fields + rest);
+	if (seen)
+		snprintf(line->device, sizeof(line->device),
+			 "%u cached, %u differ", seen->same + seen->differ,
+			 seen->differ);
+	return true;
+}
+
+static void add_record(const char *record)
+{
+	const struct trace_event *event;
+	struct line line = { };
+	const char *fields;
+
+	fields = parse_record(record, &line.us, &event);
+	/* It begins with the start of the range. */
+	if (!fields || (!nr_lines && event->type != STLB_EVENT_START))
+		return;
+	line.step = event->step;
+	if (event->type == STLB_EVENT_FREE) {
+		if (!describe_free(&line, fields))
+			return;
+	} else if (event->type != NO_EVENT) {
+		if (!describe_range(&line, fields, event->type))
+			return;
+	} else {
+		line.late = true;
+		snprintf(line.text, sizeof(line.text), "%s: %s", event->name,
+			 fields);
+	}
+	if (nr_lines == ARRAY_SIZE(lines))
+		die("there are more than %zu events", nr_lines);
+	lines[nr_lines++] = line;
+}
+
+/* To be called after read_device(). */
+static void read_trace(void)
+{
+	char record[256];
 	FILE *trace;
 
-	if (from == to)
-		return false;
 	set_trace(TRACE "tracing_on", "0");
-	trace = open_trace("1");
-	while (nr < ARRAY_SIZE(ns) && next_record(trace, text, sizeof(text)))
-		if (sscanf(text, "%*d %*d %llu", &ns[nr]) == 1)
-			nr++;
+	trace = fopen(TRACE "trace", "r");
+	while (trace && fgets(record, sizeof(record), trace)) {
+		record[strcspn(record, "\n")] = 0;
+		if (*record != '#')
+			add_record(record);
+	}
 	if (trace)
 		fclose(trace);
-
-	trace = open_trace("0");
-	for (size_t i = 0; i < nr && next_record(trace, text, sizeof(text)); i++)
-		add_record(ns[i], text);
-	if (trace)
-		fclose(trace);
-	return nr;
-}
-
-static int compare_lines(const void *a, const void *b)
-{
-	const struct line *one = a, *two = b;
-
-	if (one->ns != two->ns)
-		return one->ns > two->ns ? 1 : -1;
-	return one->order > two->order ? 1 : -1;
 }
 
 static void print_lines(void)
 {
-	qsort(lines, nr_lines, sizeof(lines[0]), compare_lines);
-	fputs("      us  step              seen by\n", report);
+	size_t over = nr_lines;
+
+	if (!nr_lines)
+		die("the trace does not show the start of the range");
+
+	/* Page tables are freed later. What else comes late is not about us. */
+	while (over && lines[over - 1].late)
+		over--;
+
+	fputs("      us  step              device              trace\n", report);
 	for (size_t i = 0; i < nr_lines; i++)
-		fprintf(report, "%8.1f  %-16s  %-6s   %s\n",
-			(lines[i].ns - from) / 1000.0, lines[i].step,
-			lines[i].source, lines[i].text);
+		if (i < over || *lines[i].device)
+			fprintf(report, "%8llu  %-16s  %-18s  %s\n",
+				lines[i].us - lines[0].us, lines[i].step,
+				lines[i].device, lines[i].text);
 }
 
 #endif /* TIMELINE_H */

@@ -197,13 +197,16 @@ fixes() {
 
 # second_tree REV: build/second/tree, a work tree of build/tree, at REV.
 second_tree() {
-	if [[ -d $SECOND_TREE ]] && git -C "$SECOND_TREE" checkout -q -f --detach "$1" 2>/dev/null; then
+	local rev
+	# In the work tree, HEAD is another.
+	rev=$(tree_git rev-parse "$1")
+	if [[ -d $SECOND_TREE ]] && git -C "$SECOND_TREE" checkout -q -f --detach "$rev" 2>/dev/null; then
 		git -C "$SECOND_TREE" clean -qfd
 		return
 	fi
 	rm -rf "$SECOND_TREE"
 	tree_git worktree prune
-	tree_git worktree add -q --detach "$SECOND_TREE" "$1"
+	tree_git worktree add -q --detach "$SECOND_TREE" "$rev"
 }
 
 # touched GLOB...: the files of the series that match, without what was deleted.
