@@ -19,6 +19,7 @@ help: ## this list
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
+	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
 
 .PHONY: run
