@@ -39,6 +39,11 @@ check: ## checkpatch, sparse, W=1, kernel-doc, Sphinx, spelling, scripts and the
 	@scripts/install-deps check
 	@$(LOCKED) scripts/check-all
 
+.PHONY: models
+models: ## verify the spin models in docs/models, and see their wrong variants refuted
+	@scripts/install-deps models
+	@$(LOCKED) scripts/check-models
+
 .PHONY: bisect
 bisect: setup ## build the touched folders after every patch, boot the suites after the last
 	@$(LOCKED) scripts/build-each-patch
