@@ -18,7 +18,7 @@
  * WRONG: SYNC_FIRST: the grace period comes before the removal from the list
  * WRONG: SPLIT_SECTION: issue and finish are in two SRCU sections
  * WRONG: NO_SECTION: the callbacks run outside of any SRCU section
- * WRONG: RETURNS_EARLY: the second release() returns at once; exit goes on to clear the flag, and reclaim tells nobody while the first still stops the device
+ * WRONG: RETURNS_EARLY: the second release() returns at once; its caller clears the flag, and reclaim tells nobody while the first still stops the device
  * RIGHT: RETURNS_EARLY EXIT_ALONE: that is harmless for what exit itself frees (no reclaim and no put here), as it waits for unregister
  * WRONG: RETURNS_EARLY EXIT_ALONE EXIT_NO_SYNC: unless mn_hlist_release() does not wait
  * WRONG: RETURNS_EARLY EXIT_ALONE RELEASE_NO_SECTION: or unregister runs release() outside of an SRCU section
