@@ -22,6 +22,7 @@
  * RIGHT: RETURNS_EARLY EXIT_ALONE: that is harmless for what exit itself frees (no reclaim and no put here), as it waits for unregister
  * WRONG: RETURNS_EARLY EXIT_ALONE EXIT_NO_SYNC: unless mn_hlist_release() does not wait
  * WRONG: RETURNS_EARLY EXIT_ALONE RELEASE_NO_SECTION: or unregister runs release() outside of an SRCU section
+ * WRONG: RETURNS_EARLY EXIT_ALONE STOPS_ELSEWHERE: or the driver stops the device outside of release(), and puts
  * WRONG: REMOVE_FIRST: unregister removes the subscription before it runs release()
  * WRONG: EXIT_DROP_FIRST: exit clears flag and list before release()
  * WRONG: PUT_EARLY: mmu_notifier_put() before the device was stopped
@@ -162,7 +163,7 @@ active proctype owner()
 		:: else
 		fi
 #endif
-#ifndef EXIT_ALONE
+#if !defined(EXIT_ALONE) || defined(STOPS_ELSEWHERE)
 	:: true ->
 		/* The driver stops the device; mmu_notifier_put(), call_srcu() */
 #ifndef PUT_EARLY
