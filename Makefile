@@ -18,6 +18,7 @@ help: ## this list
 	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
+	@echo '  TESTS=     arguments of the selftest (-t munmap); SEED= of its fuzzer'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
@@ -29,6 +30,10 @@ run: setup ## build the kernel with the series, boot it, show the software devic
 .PHONY: test
 test: setup ## run the KUnit suites under QEMU, in every variant of configs/variants
 	@$(LOCKED) scripts/run-tests
+
+.PHONY: selftest
+selftest: setup ## boot the series' selftest, with a fuzzer of the device; TESTS= selects, SEED= repeats
+	@$(LOCKED) scripts/run-selftests
 
 .PHONY: mutants
 mutants: setup ## take each delivery out of the series in turn: the suites have to notice
