@@ -57,6 +57,11 @@ bisect: setup ## build the touched folders after every patch, boot the suites af
 fixes: setup ## show that the fixes fix what they say: on the base fails, with them passes
 	@$(LOCKED) scripts/show-fixes
 
+.PHONY: peers
+peers: ## run selftests/mm and stress-ng on the base and on the series, and compare
+	@scripts/install-deps peers
+	@$(LOCKED) scripts/run-peers
+
 .PHONY: setup
 setup: ## install what is missing, or say what to install
 	@scripts/install-deps build
