@@ -19,6 +19,7 @@ help: ## this list
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
 	@echo '  TESTS=     arguments of the selftest (-t munmap); SEED= of its fuzzer'
+	@echo '  CONFIG=    which kernel of configs/debug/kernels make debug boots (default all)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
@@ -34,6 +35,10 @@ test: setup ## run the KUnit suites under QEMU, in every variant of configs/vari
 .PHONY: selftest
 selftest: setup ## boot the series' selftest, with a fuzzer of the device; TESTS= selects, SEED= repeats
 	@$(LOCKED) scripts/run-selftests
+
+.PHONY: debug
+debug: setup ## run the KUnit suites under kernels that complain (KASAN, KCSAN, lockdep, RT, ...)
+	@$(LOCKED) scripts/run-debug
 
 .PHONY: mutants
 mutants: setup ## take each delivery out of the series in turn: the suites have to notice

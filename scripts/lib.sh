@@ -34,6 +34,7 @@ ARCH=${ARCH:-x86_64}
 ACCEL=${ACCEL:-tcg}
 JOBS=${JOBS:-$(nproc)}
 VARIANTS=${VARIANTS:-*}
+VARIANTS_TABLE=${VARIANTS_TABLE:-$TOP/configs/variants}
 
 say() {
 	printf '%s\n' "$*" >&2
@@ -132,11 +133,11 @@ load_arch() {
 	die "ARCH=$ARCH is not in configs/architectures (there are: $(all_archs))"
 }
 
-# selected_variants: the rows of configs/variants that ARCH and VARIANTS select, as
+# selected_variants: the rows of VARIANTS_TABLE that ARCH and VARIANTS select, as
 # ARCH|NAME|KERNEL|CPUS|FRAGMENTS|MINIMUM|QEMU|APPEND|PROOF without blanks around
 # the bars; what is - in the file is empty.
 selected_variants() {
-	local arch name cpus fragments rest key file=$TOP/configs/variants n=0
+	local arch name cpus fragments rest key n=0
 	local -A kernels=()
 	selected_archs >/dev/null
 	while IFS='|' read -r arch name cpus fragments rest; do
@@ -146,8 +147,8 @@ selected_variants() {
 		matches "$name" "$VARIANTS" || matches "$arch/$name" "$VARIANTS" || continue
 		n=$((n + 1))
 		echo "$arch|$name|${kernels[$key]}|$cpus|$fragments|${rest%|*}"
-	done < <(sed -E -e '/^(#|$)/d' -e 's/ *\| */|/g' -e ':a;s/\|-\|/||/;ta' "$file")
-	((n)) || die "no row of $(short "$file") is for ARCH=$ARCH VARIANTS=$VARIANTS"
+	done < <(sed -E -e '/^(#|$)/d' -e 's/ *\| */|/g' -e ':a;s/\|-\|/||/;ta' "$VARIANTS_TABLE")
+	((n)) || die "no row of $(short "$VARIANTS_TABLE") is for ARCH=$ARCH VARIANTS=$VARIANTS"
 }
 
 # tree_git ARGS: git in build/tree, whatever the user's own configuration says.
