@@ -18,8 +18,11 @@ help: ## this list
 	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
-	@echo '  TESTS=     arguments of the selftest (-t munmap); SEED= of its fuzzer'
+	@echo '  TESTS=     arguments of make selftest (-t munmap)'
 	@echo '  CONFIG=    which kernel of configs/debug/kernels make debug boots (default all)'
+	@echo '  SECONDS=   how long make stress takes (default 60)'
+	@echo '  SEED=      of what make stress does, and the fuzzer of make selftest'
+	@echo '  CPUS=      how many make stress has (default 2)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
@@ -39,6 +42,13 @@ selftest: setup ## boot the series' selftest, with a fuzzer of the device; TESTS
 .PHONY: debug
 debug: setup ## run the KUnit suites under kernels that complain (KASAN, KCSAN, lockdep, RT, ...)
 	@$(LOCKED) scripts/run-debug
+
+# bash has a variable of that name, which counts.
+unexport SECONDS
+
+.PHONY: stress
+stress: setup ## do all that can be done to memory at random, under QEMU, for SECONDS=
+	@STRESS_SECONDS=$(SECONDS) $(LOCKED) scripts/run-stress
 
 .PHONY: mutants
 mutants: setup ## take each delivery out of the series in turn: the suites have to notice
