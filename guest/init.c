@@ -25,7 +25,7 @@ static void make_swap(void)
 {
 	const size_t page = sysconf(_SC_PAGESIZE);
 	char *header = calloc(1, page);
-	uint32_t info[2] = { 1 };
+	unsigned int info[2] = { 1 };
 	off_t size;
 	int fd;
 

@@ -187,7 +187,7 @@ static void say_progress(__u64 begin)
 
 	say("%3llu s: %llu operations, %llu fills, %llu calls, %llu pages seen freed",
 	    s, nr_operations(), shared->fills, shared->calls, shared->freed);
-	say("%3llu s: %llu map, %llu advise, %llu file, %llu uffd, %llu process, %llu device, %llu other",
+	say("%3llu s: %llu map, %llu madv, %llu file, %llu uffd, %llu task, %llu dev, %llu other",
 	    s, nr_of(ops_map), nr_of(ops_madvise), nr_of(ops_file),
 	    nr_of(ops_uffd), nr_of(ops_process), nr_of(ops_device),
 	    nr_of(ops_init));

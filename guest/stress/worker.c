@@ -81,6 +81,15 @@ static int shuffled_ops(struct thread *t, int *order)
 		order[i] = order[j];
 		order[j] = op;
 	}
+	/* The control is to be caught, however short the run. */
+	for (int i = 0; i < nr; i++) {
+		if (ops[order[i]]->for_control) {
+			const int op = order[i];
+
+			order[i] = order[0];
+			order[0] = op;
+		}
+	}
 	return nr;
 }
 
