@@ -66,6 +66,9 @@ static struct dev {
 	{ .mode = 0, .fd = -1 },
 };
 
+FILE *report;
+const char *scenario = "set-up";
+
 static size_t page, huge;
 static pid_t child;
 static int file = -1;

@@ -16,14 +16,16 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <termios.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define TRACING		"/sys/kernel/tracing/"
 
-static FILE *report;
-static const char *scenario = "set-up";	/* what an error is blamed on */
+/* The program defines both. */
+extern FILE *report;
+extern const char *scenario;	/* what an error is blamed on */
 
 /* Ends the program, and the machine if that is all that it runs. */
 static inline void __attribute__((noreturn)) quit(int status)
@@ -85,6 +87,32 @@ static inline void mount_all(void)
 	} while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
+}
+
+/*
+ * Swap to a disk, if it is there. The header is as mkswap makes it: version 1, of
+ * so many pages, and the name at the end.
+ */
+static inline void add_swap(const char *path)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	char *header = calloc(1, page);
+	unsigned int info[2] = { 1 };
+	off_t size;
+	int fd;
+
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return;
+	size = TRY(lseek(fd, 0, SEEK_END));
+	info[1] = size / page - 1;
+	memcpy(header + 1024, info, sizeof(info));
+	memcpy(header + page - 10, "SWAPSPACE2", 10);
+	TRY(pwrite(fd, header, page, 0) == (ssize_t)page ? 0 : -1);
+	TRY(fsync(fd));
+	TRY(close(fd));
+	TRY(swapon(path, 0));
+	free(header);
 }
 
 /*

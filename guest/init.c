@@ -13,34 +13,14 @@
 #define _GNU_SOURCE
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/swap.h>
 #include <sys/wait.h>
 
 #include "guest.h"
 
 #define RAM_DISK	"/dev/ram0"
 
-/* As mkswap does it: version 1, of so many pages, and the name at the end. */
-static void make_swap(void)
-{
-	const size_t page = sysconf(_SC_PAGESIZE);
-	char *header = calloc(1, page);
-	unsigned int info[2] = { 1 };
-	off_t size;
-	int fd;
-
-	fd = open(RAM_DISK, O_RDWR);
-	if (fd < 0)
-		return;
-	size = TRY(lseek(fd, 0, SEEK_END));
-	info[1] = size / page - 1;
-	memcpy(header + 1024, info, sizeof(info));
-	memcpy(header + page - 10, "SWAPSPACE2", 10);
-	TRY(pwrite(fd, header, page, 0) == (ssize_t)page ? 0 : -1);
-	TRY(close(fd));
-	TRY(swapon(RAM_DISK, 0));
-	free(header);
-}
+FILE *report;
+const char *scenario = "init";
 
 int main(int argc, char **argv)
 {
@@ -51,7 +31,7 @@ int main(int argc, char **argv)
 	start_report();
 	/* The kernel may have none. */
 	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
-	make_swap();
+	add_swap(RAM_DISK);
 
 	pid = TRY(fork());
 	if (!pid) {
