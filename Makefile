@@ -77,6 +77,11 @@ peers: ## run selftests/mm and stress-ng on the base and on the series, and comp
 	@scripts/install-deps peers
 	@$(LOCKED) scripts/run-peers
 
+.PHONY: bench
+bench: ## measure the base and the series side by side, and write results/
+	@scripts/install-deps bench
+	@$(LOCKED) scripts/run-bench
+
 .PHONY: setup
 setup: ## install what is missing, or say what to install
 	@scripts/install-deps build
