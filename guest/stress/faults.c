@@ -393,7 +393,7 @@ const struct op ops_init[] = {
 	{ "memory offline", 2, do_offline, no_block },
 	{ "process_mrelease", 4, do_mrelease },
 	{ "swapoff", 1, do_swapoff },
-	{ "split_huge_pages", 3, do_split },
+	{ "split_huge_pages", 3, do_split, no_thp },
 	{ "KSM, unmerge all", 1, do_unmerge },
 	{ "lru_gen", 1, do_lru_gen },
 	{ "kill", 2, do_kill },

@@ -328,7 +328,8 @@ int main(int argc, char **argv)
 
 	mount_all();
 	page_size = sysconf(_SC_PAGESIZE);
-	huge_size = read_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+	/* As large as what a page table maps, in kernels without THP, too. */
+	huge_size = meminfo_kb("Hugepagesize") * 1024;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (shared == MAP_FAILED || (long)huge_size <= 0) {

@@ -158,9 +158,9 @@ static long move_full_table(struct thread *t)
 	const int advice = one_in(t, 3) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
 	long ret;
 
-	if (map_at(a, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ||
-	    madvise(from, huge_size, advice))
+	if (map_at(a, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
 		return -1;
+	madvise(from, huge_size, advice);
 	touch(from, huge_size, true, 1 + below(t, 3));
 	fill_all(t, from, huge_size);
 	ret = mremap(from, huge_size, huge_size, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -290,7 +290,7 @@ static long remap_pages(struct thread *t)
 const struct op ops_map[] = {
 	{ "mmap, anonymous", 40, map_anon },
 	{ "mmap, half of all", 2, map_big },
-	{ "mmap, huge pages", 10, map_huge },
+	{ "mmap, huge pages", 10, map_huge, no_thp },
 	{ "mmap, memfd", 15, map_memfd },
 	{ "mmap, tmpfs", 10, map_tmpfs },
 	{ "mmap, disk", 8, map_disk },

@@ -70,20 +70,6 @@ static void set_faults(void)
 	change("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 }
 
-static long memory_kb(void)
-{
-	char line[64];
-	FILE *in = fopen("/proc/meminfo", "r");
-	long kb = 0;
-
-	if (in && (!fgets(line, sizeof(line), in) ||
-		   sscanf(line, "MemTotal: %ld kB", &kb) != 1))
-		kb = 0;
-	if (in)
-		fclose(in);
-	return kb;
-}
-
 /* A header of a swap area, as mkswap writes it. */
 static bool make_swap(const char *path, size_t size)
 {
@@ -129,7 +115,7 @@ static void set_up_cgroups(void)
 	change(CGROUP "cgroup.subtree_control", "+memory");
 	mkdir(CGROUP "work", 0755);
 	mkdir(CGROUP "eater", 0755);
-	snprintf(limit, sizeof(limit), "%ldK", memory_kb() / 5);
+	snprintf(limit, sizeof(limit), "%ldK", meminfo_kb("MemTotal") / 5);
 	change(CGROUP "work/memory.max", limit);
 	change(CGROUP "eater/memory.max", "24M");
 	change(CGROUP "eater/memory.swap.max", "8M");

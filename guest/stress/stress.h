@@ -140,7 +140,8 @@ void sleep_ms(unsigned int ms);
 __u64 rnd(__u64 *rng);
 __u64 seed_of(__u64 a, __u64 b, __u64 c);
 bool write_file(const char *path, const char *text);
-long read_number(const char *path);
+long meminfo_kb(const char *what);
+const char *no_thp(void);
 void lock(int *l);
 void unlock(int *l);
 #define add(counter, n)	__atomic_fetch_add(&(counter), n, __ATOMIC_RELAXED)

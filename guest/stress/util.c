@@ -97,20 +97,26 @@ bool write_file(const char *path, const char *text)
 }
 
 /* -1 if there is none. */
-long read_number(const char *path)
+long meminfo_kb(const char *what)
 {
-	char text[64];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	FILE *in = fopen("/proc/meminfo", "r");
+	char line[64], name[64];
+	long n, kb = -1;
 
-	if (fd < 0)
-		return -1;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	return strtol(text, NULL, 0);
+	while (in && kb < 0 && fgets(line, sizeof(line), in)) {
+		if (sscanf(line, "%63[^:]: %ld kB", name, &n) == 2 &&
+		    !strcmp(name, what))
+			kb = n;
+	}
+	if (in)
+		fclose(in);
+	return kb;
+}
+
+const char *no_thp(void)
+{
+	return access("/sys/kernel/mm/transparent_hugepage", F_OK) ?
+	       "no transparent huge pages" : NULL;
 }
 
 /* Whoever holds it may be killed: then it is taken away after a while. */
