@@ -20,8 +20,8 @@ help: ## this list
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
 	@echo '  TESTS=     arguments of make selftest (-t munmap)'
 	@echo '  CONFIG=    which kernel of configs/debug/kernels make debug boots (default all)'
-	@echo '  SECONDS=   how long make stress takes (default 60)'
-	@echo '  SEED=      of what make stress does, and the fuzzer of make selftest'
+	@echo '  SECONDS=   how long make stress, and that of make debug, takes (default 60)'
+	@echo '  SEED=      of what these do, and the fuzzer of make selftest'
 	@echo '  CPUS=      how many make stress has (default 2)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
@@ -39,12 +39,12 @@ test: setup ## run the KUnit suites under QEMU, in every variant of configs/vari
 selftest: setup ## boot the series' selftest, with a fuzzer of the device; TESTS= selects, SEED= repeats
 	@$(LOCKED) scripts/run-selftests
 
-.PHONY: debug
-debug: setup ## run the KUnit suites under kernels that complain (KASAN, KCSAN, lockdep, RT, ...)
-	@$(LOCKED) scripts/run-debug
-
 # bash has a variable of that name, which counts.
 unexport SECONDS
+
+.PHONY: debug
+debug: setup ## run the KUnit suites and a stress under kernels that complain (KASAN, KCSAN, ...)
+	@STRESS_SECONDS=$(SECONDS) $(LOCKED) scripts/run-debug
 
 .PHONY: stress
 stress: setup ## do all that can be done to memory at random, under QEMU, for SECONDS=
