@@ -20,7 +20,7 @@ help: ## this list
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
 	@echo '  TESTS=     arguments of make selftest (-t munmap)'
 	@echo '  CONFIG=    which kernel of configs/debug/kernels make debug boots (default all)'
-	@echo '  SECONDS=   how long make stress, and that of make debug, takes (default 60)'
+	@echo '  SECONDS=   how long make stress (default 60), and that of make debug (120), takes'
 	@echo '  SEED=      of what these do, and the fuzzer of make selftest'
 	@echo '  CPUS=      how many make stress has (default 2)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'

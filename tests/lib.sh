@@ -5,7 +5,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8
 unset KERNEL BASE ARCH SUITES VARIANTS MUTANTS WORK BOOT
-unset CONFIG VARIANTS_TABLE EACH_KERNEL LIMIT
+unset CONFIG VARIANTS_TABLE EACH_KERNEL LIMIT STRESS_SECONDS SEED
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/mmu-notifier-test.XXXXXX")
 trap 'rm -rf "$SCRATCH"' EXIT
