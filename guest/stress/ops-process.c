@@ -44,6 +44,38 @@ static long fork_write(struct thread *t)
 	return wait_for(pid);
 }
 
+/*
+ * All is quiet, and the devices may write to private pages of each size. The fork
+ * takes that away, and has to have told when it is over: after that, it is the
+ * next write that tells.
+ */
+static long fork_quiet(struct thread *t)
+{
+	char *const small = lab(t), *const huge = small + huge_size;
+	char *const hugetlb = huge + huge_size;
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+	pid_t pid;
+
+	if (mmap(small, 2 * huge_size, PROT_READ | PROT_WRITE, flags, -1, 0) ==
+	    MAP_FAILED)
+		return -1;
+	madvise(huge, huge_size, MADV_HUGEPAGE);
+	/* There may be none left. */
+	mmap(hugetlb, huge_size, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB,
+	     -1, 0);
+	for (int i = 0; i < 3; i++) {
+		touch(small + i * huge_size, 16 * page_size, true, 1);
+		fill_all(t, small + i * huge_size, 16 * page_size);
+	}
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	for (int i = 0; i < NR_DEVS; i++)
+		dev_check(t->slot, &t->slot->devs[i]);
+	munmap(small, 3 * huge_size);
+	return wait_for(pid);
+}
+
 /* Its memory is that of the parent until it ends. */
 static long vfork_exit(struct thread *t)
 {
@@ -326,6 +358,7 @@ static long retire_page(struct thread *t)
 
 const struct op ops_process[] = {
 	{ "fork", 10, fork_write },
+	{ "fork, quiet", 0, fork_quiet },
 	{ "vfork", 1, vfork_exit },
 	{ "fork, device, exit", 4, fork_device_exit },
 	{ "fork, device, exec", 3, fork_device_exec },

@@ -3,9 +3,9 @@
  * A process with devices, whose threads do one random operation after the other.
  *
  * All threads meet from time to time; then the devices stop, and what they have
- * cached has to equal the page table. What a thread does follows from the seed,
- * the number of its slot, how many processes there were before in the slot, and
- * its own number.
+ * cached has to equal the page table, and once more after a fork. What a thread
+ * does follows from the seed, the number of its slot, how many processes there
+ * were before in the slot, and its own number.
  */
 #include <pthread.h>
 
@@ -109,7 +109,7 @@ static void start_devices(struct thread *t)
 }
 
 /* All other threads wait. */
-static void quiesce(struct thread *t)
+static void quiesce(void)
 {
 	for (int i = 0; i < NR_DEVS; i++) {
 		if (slot->devs[i].attached) {
@@ -123,6 +123,19 @@ static void quiesce(struct thread *t)
 		dev_account(slot, &slot->devs[i]);
 		dev_check(slot, &slot->devs[i]);
 	}
+}
+
+/* At the begin, too: some do not live until the next time. */
+static void be_quiet(struct thread *t, __u64 nr)
+{
+	int op = op_number("quiet point");
+	__u64 begin = begin_op(t->now, op, nr);
+
+	quiesce();
+	end_op(t->now, op, begin, 0);
+	op = op_number("fork, quiet");
+	begin = begin_op(t->now, op, nr);
+	end_op(t->now, op, begin, ops[op]->run(t));
 	if (now_ms() >= shared->end)
 		stop = true;
 	else
@@ -168,10 +181,10 @@ static void *run_thread(void *arg)
 	nr_order = shuffled_ops(t, order);
 	how = below(t, NR_ENDS);
 
-	pthread_barrier_wait(&barrier);
 	if (!t->nr)
-		start_devices(t);
-	else if (t->nr == 1 && slot->kind == SLOT_WORKER)
+		be_quiet(t, 0);
+	pthread_barrier_wait(&barrier);
+	if (t->nr == 1 && slot->kind == SLOT_WORKER)
 		make_fail();
 	for (int phase = 0; phase < PHASES && !stop; phase++) {
 		for (int i = 0; i < OPS_PER_PHASE; i++, nr++) {
@@ -184,12 +197,8 @@ static void *run_thread(void *arg)
 		if (!t->nr && phase == PHASES - 1 && how == END_IN_THE_MIDDLE)
 			_exit(0);
 		pthread_barrier_wait(&barrier);
-		if (!t->nr) {
-			op = op_number("quiet point");
-			begin = begin_op(t->now, op, nr);
-			quiesce(t);
-			end_op(t->now, op, begin, 0);
-		}
+		if (!t->nr)
+			be_quiet(t, nr);
 		pthread_barrier_wait(&barrier);
 	}
 	if (!t->nr)
