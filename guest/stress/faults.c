@@ -317,7 +317,13 @@ static long block_offline(void)
 
 static const char *no_block(void)
 {
-	return find_block(0) ? NULL : "no memory block is movable";
+	const int i = op_number("memory offline");
+
+	if (!find_block(0))
+		return "no memory block is movable";
+	/* A page that cannot be moved now is tried until the time is over. */
+	return shared->ops[i].last_errno == EBUSY ?
+	       "the kernel has pages of its own in the blocks" : NULL;
 }
 
 static long do_offline(struct thread *t)
