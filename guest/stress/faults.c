@@ -366,7 +366,7 @@ static long do_swapoff(struct thread *t)
 static long do_reclaim(struct thread *t)
 {
 	(void)t;
-	return write_file("/tmp/cgroup/work/memory.reclaim", "4M") ||
+	return write_file("/tmp/cgroup/busy/memory.reclaim", "4M") ||
 	       errno == EAGAIN ? 0 : -1;
 }
 

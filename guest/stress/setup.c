@@ -113,10 +113,10 @@ static void set_up_cgroups(void)
 		return;
 	}
 	change(CGROUP "cgroup.subtree_control", "+memory");
-	mkdir(CGROUP "work", 0755);
+	mkdir(CGROUP "busy", 0755);
 	mkdir(CGROUP "eater", 0755);
 	snprintf(limit, sizeof(limit), "%ldK", meminfo_kb("MemTotal") / 5);
-	change(CGROUP "work/memory.max", limit);
+	change(CGROUP "busy/memory.max", limit);
 	change(CGROUP "eater/memory.max", "24M");
 	change(CGROUP "eater/memory.swap.max", "8M");
 }

@@ -219,7 +219,7 @@ void run_worker(unsigned int nr)
 			total_weight += ops[i]->weight;
 	}
 	catch_signals();
-	enter_cgroup("work");
+	enter_cgroup("busy");
 	for (int i = 0; i < NR_KEPT; i++) {
 		if (slot->devs[i].fd >= 0 && dev_attach(&slot->devs[i])) {
 			fail("attach: %s", strerror(errno));
