@@ -14,7 +14,7 @@ help: ## this list
 		while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
 	@echo 'Variables:'
 	@echo '  KERNEL=    a kernel archive, or a kernel tree to copy, to be the base'
-	@echo '  ARCH=      x86_64 (default), arm64, riscv, s390, powerpc; or all (not for run)'
+	@echo '  ARCH=      x86_64 (default), arm64, riscv, s390, powerpc; or all (see docs/workflow.md)'
 	@echo '  ACCEL=     QEMU accelerator (default tcg; kvm is never chosen for you)'
 	@echo '  VARIANTS=  which rows of configs/variants make test boots (default: all)'
 	@echo '  SUITES=    which KUnit suites make test runs (default *mmu*)'
@@ -23,6 +23,7 @@ help: ## this list
 	@echo '  SECONDS=   how long make stress (default 60), and that of make debug (120), takes'
 	@echo '  SEED=      of what these do, and the fuzzer of make selftest'
 	@echo '  CPUS=      how many make stress has (default 2)'
+	@echo '  PEERS=     which rows of configs/peers make peers runs, by name (default all)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
