@@ -83,7 +83,22 @@ void start_slot(unsigned int slot_nr, enum slot_kind kind)
 	slot->pid = pid;
 }
 
-/* The process has ended, and its devices have to have noticed. */
+/*
+ * Whether a device has nothing cached. The memory may outlive its process while
+ * another has it, for process_madvise() or reclaim, and then goes without a word.
+ */
+static bool gets_empty(const struct dev *dev, struct stlb_counters *c)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (ioctl(dev->fd, STLB_READ, c) ||
+		    (!c->cached && !c->table_cached))
+			return true;
+		sleep_ms(10);
+	}
+	return false;
+}
+
+/* The process has ended, and its devices have to notice. */
 void end_slot(unsigned int slot_nr, int status)
 {
 	struct slot *slot = &shared->slots[slot_nr];
@@ -106,8 +121,7 @@ void end_slot(unsigned int slot_nr, int status)
 		dev->fd = kept[slot_nr][i];
 		if (dev->fd < 0)
 			continue;
-		if (!ioctl(dev->fd, STLB_READ, &c) && !dev->control &&
-		    (c.cached || c.table_cached))
+		if (!dev->control && !gets_empty(dev, &c))
 			fail("process %u ended, device %d has %llu pages, %llu tables",
 			     slot_nr, i, c.cached, c.table_cached);
 		/* Its entries may be freed later. */
