@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Bracket: munmap() of an mm with a secondary TLB ends its range behind
- * tlb_finish_mmu(). Each start has one end, and nothing of what is gone is cached
+ * Bracket: munmap() ends its range behind tlb_finish_mmu() where a secondary TLB sees
+ * when it does, which is what the flag here stands for. Each start has one end, and nothing of what is gone is cached
  * then, although the subscription may be removed at any time.
  *
  * munmap() holds the lock that excludes registration, so that the flag can only be
@@ -9,7 +9,7 @@
  * device caches both.
  *
  * WRONG: DECIDED_TWICE: the place behind tlb_finish_mmu() asks for the flag again
- * WRONG: ALWAYS_EARLY: the range ends where it does without a secondary TLB
+ * WRONG: ALWAYS_EARLY: the range ends where it does if nobody sees it
  * WRONG: NOT_FLUSHED: the range ends after the page tables are unlinked, but before the flush
  */
 
