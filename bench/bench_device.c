@@ -100,6 +100,9 @@ static unsigned long bench_smmu_ranges(unsigned long nr_pages, bool of_level)
 	return commands;
 }
 
+/* As in arm_smmu_sva_too_many_cmds() */
+#define BENCH_SMMU_MAX_CMDS	62
+
 /*
  * SMMUv3: the TLBI commands, one for the ATC, and two that wait. The stock driver
  * has a granule of a page, as in arm_smmu_mm_arch_invalidate_secondary_tlbs(), the
@@ -119,9 +122,6 @@ static unsigned long bench_smmu_commands(const struct bench_call *call,
 		granule = PMD_SIZE;
 	else if (call->level == PGTABLE_LEVEL_PUD)
 		granule = PUD_SIZE;
-	if (granule > PAGE_SIZE && !ranges &&
-	    last / granule - start / granule + 1 >= PTRS_PER_PTE)
-		granule = 0;
 	of_level = call->leaf && granule;
 	if (!of_level)
 		granule = PAGE_SIZE;
@@ -130,8 +130,13 @@ static unsigned long bench_smmu_commands(const struct bench_call *call,
 	if (ranges)
 		return bench_smmu_ranges((last - start + 1) >> PAGE_SHIFT,
 					 of_level) + 3;
+#ifdef BENCH_STOCK
 	if (last - start + 1 >= granule << (ilog2(granule) - 3))
 		return 1 + 3;
+#else
+	if (last - start + 1 > granule * BENCH_SMMU_MAX_CMDS)
+		return 1 + 3;
+#endif
 	return (last - start + 1) / granule + 3;
 }
 
@@ -242,7 +247,13 @@ static void bench_op_tlb(struct mmu_notifier *mn,
 	bench_range(mn_to_dev(mn), range);
 }
 
+/* Nothing is cached, there is nothing to stop. */
+static void bench_op_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+}
+
 static const struct mmu_notifier_ops bench_tlb_ops = {
+	.release = bench_op_release,
 	.invalidate_range = bench_op_tlb,
 };
 

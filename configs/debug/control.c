@@ -244,7 +244,12 @@ static void sleepy_invalidate_range(struct mmu_notifier *mn,
 	might_sleep();
 }
 
+static void sleepy_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+}
+
 static const struct mmu_notifier_ops sleepy_ops = {
+	.release = sleepy_release,
 	.invalidate_range = sleepy_invalidate_range,
 };
 
