@@ -31,10 +31,8 @@
  * WRONG: WRITE_FIRST: a dirty page is written out before the flush
  * WRONG: FREE_FIRST: the page is freed before the flush
  * WRONG: KEEPS: the device keeps what it has cached when it is unregistered
- * WRONG: CLEAN_WRITE: the device caches a translation that permits to write, and the entry stays clean: what it writes to a page that is dropped as clean is lost
- * WRONG: FAULT: a fault relies on a clear entry, too: once the old page has left the cache it sets another while the device has the old one, which is so in the code, for the CPUs as well
- * RIGHT: FAULT FAULT_PENDING: unless it reports what is pending
- * RIGHT: FAULT REMOVE_LATE: or reclaim flushes before the page leaves the cache
+ * WRONG: REMOVE_EARLY: a clean page leaves its cache before the flush, and a fault sets another one at its address while the device has the old one
+ * RIGHT: REMOVE_EARLY FAULT_PENDING: unless the fault reports what is pending
  */
 
 bool ptl[2];
@@ -280,19 +278,15 @@ proctype reclaim(byte first, last)
 		unmap();
 		e++
 	:: done < e ->
-#ifndef WRITE_FIRST
+#ifdef REMOVE_EARLY
 		/* try_to_unmap_flush_dirty() */
 		if
-#ifdef REMOVE_LATE
-		:: true ->
-#else
-		:: writable ->
-#endif
-			try_to_unmap_flush()
-#ifndef REMOVE_LATE
+		:: writable -> try_to_unmap_flush()
 		:: else
-#endif
 		fi;
+#elif !defined(WRITE_FIRST)
+		/* flush_unmapped_folios() */
+		try_to_unmap_flush();
 #endif
 		write_and_remove();
 #ifdef FREE_FIRST
@@ -359,7 +353,6 @@ proctype fork()
 	assert(!copied[1] || (!tlb[1] && !cpu[1]))
 }
 
-#ifdef FAULT
 /* do_swap_page(), do_fault(): nothing is in the cache, there is a new page. */
 proctype fault(byte e)
 {
@@ -377,7 +370,6 @@ proctype fault(byte e)
 	assert(!tlb[e]);
 	ptl[e] = false
 }
-#endif
 
 /* The driver: mmu_notifier_unregister(), mmu_notifier_register() */
 proctype owner()
@@ -401,11 +393,7 @@ active proctype device()
 {
 end:
 	do
-	:: atomic { device_on && pte[0] && !tlb[0] -> tlb[0] = true
-#ifndef CLEAN_WRITE
-		; dirty = true
-#endif
-		}
+	:: atomic { device_on && pte[0] && !tlb[0] -> tlb[0] = true; dirty = true }
 	:: atomic { device_on && pte[1] && !tlb[1] -> tlb[1] = true }
 	od
 }
@@ -417,9 +405,6 @@ init
 	:: atomic { run reclaim(0, 1); run other(); run fork() }
 	:: atomic { run reclaim(0, 0); run reclaim(1, 1); run other() }
 	:: atomic { run reclaim(0, 1); run other(); run owner() }
-	fi
-#ifdef FAULT
-	;
+	fi;
 	run fault(1)
-#endif
 }
