@@ -5,8 +5,8 @@
  * may use it, and who finds the entry clear meanwhile can rely on it when done.
  *
  * Two page tables with a lock and one entry each. One task unmaps both pages, and may
- * flush in between; or each of two tasks unmaps one. A record that is full is reported
- * at once. Others, such as munmap(), take one of the locks, and fork() one after the
+ * flush in between; or each of two tasks unmaps one. What finds no room in a record is
+ * reported at once. Others, such as munmap(), take one of the locks, and fork() one after the
  * other. The device may be unregistered at any time, and registered again under all
  * locks. The first page can be written, and its entry is dirty when the device has
  * cached it. The second is only read.
@@ -15,7 +15,6 @@
  * WRONG: COUNT_FIRST: tlb_flush_batched is incremented before the entry is recorded
  * WRONG: COUNT_UNLOCKED: recorded and incremented without the page table lock
  * WRONG: REMOVE_FIRST: reclaim removes its record before it reports
- * WRONG: FULL_FIRST: reclaim empties a full record before it reports
  * WRONG: SHARED: two tasks have one record; one empties it when it has reported what it saw, and the other has added something
  * WRONG: MARK_FIRST: what is pending is marked as flushed before it is reported
  * WRONG: MARK_ALL: what became pending meanwhile is marked, too
@@ -154,7 +153,7 @@ inline flush_pending()
 /* mn_batch_report(), where nobody else changes the record */
 inline report_own()
 {
-#if defined(REMOVE_FIRST) || defined(FULL_FIRST)
+#ifdef REMOVE_FIRST
 	report(0, own(0));
 	report(1, own(1))
 #else
@@ -172,7 +171,7 @@ inline empty_own()
 	}
 }
 
-/* __mmu_notifier_batch_add(), or the caller reports at once */
+/* mmu_notifier_batch_add(), or the caller reports at once */
 inline batch_add()
 {
 	if
@@ -183,13 +182,6 @@ inline batch_add()
 #endif
 		atomic { record[e] = true; spin = false }
 	:: true ->
-#ifdef FULL_FIRST
-		empty_own();
-		report_own();
-#else
-		report_own();
-		empty_own();
-#endif
 		report(e, true);
 #ifdef WEAK
 		count()
