@@ -12,7 +12,10 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/preempt.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
@@ -55,34 +58,20 @@ static bool bench_is_full(const struct bench_call *call)
 	return !call->start && call->end == ULONG_MAX;
 }
 
-/* The smallest naturally aligned block around a range. */
-static unsigned long bench_block(unsigned long start, unsigned long last)
-{
-	start &= PAGE_MASK;
-	last |= ~PAGE_MASK;
-	return 1UL << fls_long(start ^ last);
-}
-
 /*
  * VT-d and AMD: one command for the IOMMU and one for the ATC for each block,
- * and one that waits. The stock drivers take a single block.
+ * and one that waits, as in cache_tag_flush_range() and in
+ * amd_iommu_dev_flush_pasid_pages() with amd_iommu_dev_flush_complete(). The stock
+ * drivers take a single block, and so do both for the whole mm.
  */
-static unsigned long bench_block_commands(const struct bench_call *call,
-					  u64 *bytes)
+static unsigned long bench_block_commands(const struct bench_call *call)
 {
-	unsigned long split = 0, last = call->end - 1;
-
-	if (bench_is_full(call))
-		return 3;
 #ifndef BENCH_STOCK
-	split = iommu_sva_split_range(call->start, last);
+	if (!bench_is_full(call) &&
+	    iommu_sva_split_range(call->start, call->end - 1))
+		return 5;
 #endif
-	if (!split) {
-		*bytes += bench_block(call->start, last);
-		return 3;
-	}
-	*bytes += bench_block(call->start, split - 1) + bench_block(split, last);
-	return 5;
+	return 3;
 }
 
 /* As arm_smmu_cmdq_batch_add_range() splits a number of pages. */
@@ -94,7 +83,10 @@ static unsigned long bench_smmu_ranges(unsigned long nr_pages, bool of_level)
 		nr_pages++;
 	for (; nr_pages; nr_pages -= num << scale) {
 		scale = __ffs(nr_pages);
-		num = (nr_pages >> scale) & 31;
+#ifndef BENCH_STOCK
+		scale = min(scale, 31);
+#endif
+		num = (nr_pages >> scale) & 31 ?: 31;
 		commands++;
 	}
 	return commands;
@@ -104,9 +96,11 @@ static unsigned long bench_smmu_ranges(unsigned long nr_pages, bool of_level)
 #define BENCH_SMMU_MAX_CMDS	62
 
 /*
- * SMMUv3: the TLBI commands, one for the ATC, and two that wait. The stock driver
- * has a granule of a page, as in arm_smmu_mm_arch_invalidate_secondary_tlbs(), the
- * other that of the level, as in arm_smmu_sva_make_inv(). 4K pages.
+ * SMMUv3: the TLBI commands, one for the ATC, and two that wait, as in
+ * __arm_smmu_domain_inv_range(): TLBI and ATC are batches of their own. The stock
+ * driver has a granule of a page, as in arm_smmu_mm_arch_invalidate_secondary_tlbs(),
+ * and the limit of arm_smmu_inv_size_too_big(); the other has that of the level, as
+ * in arm_smmu_sva_make_inv(). 4K pages, and no erratum that repeats commands.
  */
 static unsigned long bench_smmu_commands(const struct bench_call *call,
 					 bool ranges)
@@ -140,40 +134,131 @@ static unsigned long bench_smmu_commands(const struct bench_call *call,
 	return (last - start + 1) / granule + 3;
 }
 
-static void bench_told(struct bench_dev *dev, const struct bench_call *call)
+#ifdef BENCH_STOCK
+/*
+ * ocxl: one command for each page, each of which is waited for. One for the whole
+ * mm, as it is meant: the driver does not return then.
+ */
+static unsigned long bench_ocxl_commands(const struct bench_call *call)
 {
+	if (bench_is_full(call))
+		return 1;
+	return DIV_ROUND_UP(call->end - call->start, PAGE_SIZE);
+}
+#else
+/* As in ocxl_invalidate_range() */
+#define BENCH_OCXL_MAX_CMDS	33
+
+static unsigned long bench_ocxl_pages(const struct bench_call *call, int level,
+				      unsigned long size)
+{
+	unsigned long first = ALIGN(call->start, size);
+
+	if (call->level >= 0 && call->level != level)
+		return 0;
+	return first >= call->start && first < call->end ?
+	       (call->end - first) / size : 0;
+}
+
+/* The same, for each size of page that may have changed; up to a limit. */
+static unsigned long bench_ocxl_commands(const struct bench_call *call)
+{
+	unsigned long nr = bench_ocxl_pages(call, PGTABLE_LEVEL_PTE, PAGE_SIZE) +
+			   bench_ocxl_pages(call, PGTABLE_LEVEL_PMD, SZ_2M) +
+			   bench_ocxl_pages(call, PGTABLE_LEVEL_PUD, SZ_1G);
+
+	if (!call->leaf || !call->start || !nr || nr > BENCH_OCXL_MAX_CMDS)
+		return 1;
+	return nr;
+}
+#endif
+
+/*
+ * What is held in a call. Neither kernel disables preemption on its own to make it,
+ * so if it is, that is a spinlock of the caller, and that of a page table.
+ */
+static void bench_held(const struct bench_dev *dev, bool *held)
+{
+	held[BENCH_ALL] = true;
+	held[BENCH_PTL] = preempt_count();
+	held[BENCH_MMAP] = rwsem_is_locked(&dev->mm->mmap_lock);
+	held[BENCH_MMAP_WRITE] = atomic_long_read(&dev->mm->mmap_lock.count) &
+				 RWSEM_WRITER_LOCKED;
+}
+
+/* Return: how long it takes. */
+static u64 bench_count(struct bench_dev *dev, const struct bench_call *call,
+		       const bool *held)
+{
+	const unsigned long vtd = bench_block_commands(call);
+	const unsigned long commands[BENCH_NR_MODELS] = {
+		[BENCH_VTD] = vtd,
+		[BENCH_AMD] = vtd,
+		[BENCH_SMMU] = bench_smmu_commands(call, false),
+		[BENCH_SMMU_RANGE] = bench_smmu_commands(call, true),
+		[BENCH_OCXL] = bench_ocxl_commands(call),
+	};
 	struct bench_counters *count = &dev->count;
-	unsigned long commands[BENCH_NR_MODELS];
-	unsigned long flags;
-	u64 until;
-	int i;
+	int i, model;
 
-	if (!dev->attach.count) {
-		WRITE_ONCE(count->calls, count->calls + 1);
-		return;
+	for (i = 0; i < BENCH_NR_HELD; i++) {
+		count->sum[i].calls += held[i];
+		for (model = 0; model < BENCH_NR_MODELS; model++)
+			count->sum[i].commands[model] += held[i] * commands[model];
 	}
-
-	/* The drivers wait like that. */
-	raw_spin_lock_irqsave(&dev->lock, flags);
-	commands[BENCH_VTD] = bench_block_commands(call, &count->block_bytes);
-	commands[BENCH_AMD] = commands[BENCH_VTD];
-	commands[BENCH_SMMU] = bench_smmu_commands(call, false);
-	commands[BENCH_SMMU_RANGE] = bench_smmu_commands(call, true);
-	for (i = 0; i < BENCH_NR_MODELS; i++)
-		count->commands[i] += commands[i];
-	count->calls++;
+	for (model = 0; model < BENCH_NR_MODELS; model++)
+		count->most[model] = max(count->most[model], commands[model]);
 	count->leaf += call->leaf;
 	count->level += call->level >= 0;
 	if (bench_is_full(call))
 		count->full++;
 	else
 		count->bytes += call->end - call->start;
-	if (dev->attach.latency) {
-		until = ktime_get_ns() +
-			commands[dev->attach.model] * dev->attach.latency;
-		while (ktime_get_ns() < until)
-			cpu_relax();
-	}
+	return commands[dev->attach.model] * dev->attach.latency;
+}
+
+static void bench_wait(u64 until)
+{
+	while (ktime_get_ns() < until)
+		cpu_relax();
+}
+
+static void bench_took(struct bench_dev *dev, u64 start, const bool *held)
+{
+	const u64 ns = ktime_get_ns() - start;
+	int i;
+
+	for (i = 0; i < BENCH_NR_HELD; i++)
+		dev->count.sum[i].ns += held[i] * ns;
+}
+
+/*
+ * The least that a device can do, to measure what it costs to call it: the same on
+ * either kernel. Return: whether more is to be done.
+ */
+static bool bench_called(struct bench_dev *dev)
+{
+	u64 *calls = &dev->count.sum[BENCH_ALL].calls;
+
+	if (dev->attach.count)
+		return true;
+	WRITE_ONCE(*calls, *calls + 1);
+	return false;
+}
+
+static noinline void bench_told(struct bench_dev *dev, const struct bench_call *call)
+{
+	bool held[BENCH_NR_HELD];
+	unsigned long flags;
+	u64 start, latency;
+
+	bench_held(dev, held);
+	start = ktime_get_ns();
+	/* The drivers wait like that. */
+	raw_spin_lock_irqsave(&dev->lock, flags);
+	latency = bench_count(dev, call, held);
+	bench_wait(latency ? ktime_get_ns() + latency : 0);
+	bench_took(dev, start, held);
 	raw_spin_unlock_irqrestore(&dev->lock, flags);
 }
 
@@ -221,23 +306,33 @@ static const struct mmu_interval_notifier_ops bench_interval_ops = {
 static void bench_op_tlb(struct mmu_notifier *mn, struct mm_struct *mm,
 			 unsigned long start, unsigned long end)
 {
-	struct bench_call call = { start, end, false, -1 };
+	const struct bench_call call = { start, end, false, -1 };
+	struct bench_dev *dev = mn_to_dev(mn);
 
-	bench_told(mn_to_dev(mn), &call);
+	if (bench_called(dev))
+		bench_told(dev, &call);
 }
 
 static const struct mmu_notifier_ops bench_tlb_ops = {
 	.arch_invalidate_secondary_tlbs = bench_op_tlb,
 };
 #else
-static void bench_range(struct bench_dev *dev,
-			const struct mmu_notifier_range *range)
+static struct bench_call bench_call(const struct mmu_notifier_range *range)
 {
-	struct bench_call call = {
+	return (struct bench_call) {
 		range->start, range->end, mmu_notifier_range_leaf(range),
 		mmu_notifier_range_level(range),
 	};
+}
 
+static void bench_range(struct bench_dev *dev,
+			const struct mmu_notifier_range *range)
+{
+	struct bench_call call;
+
+	if (!bench_called(dev))
+		return;
+	call = bench_call(range);
 	bench_told(dev, &call);
 }
 
@@ -255,6 +350,48 @@ static void bench_op_release(struct mmu_notifier *mn, struct mm_struct *mm)
 static const struct mmu_notifier_ops bench_tlb_ops = {
 	.release = bench_op_release,
 	.invalidate_range = bench_op_tlb,
+};
+
+static const struct mmu_notifier_ops bench_tlb_in_range_ops = {
+	.release = bench_op_release,
+	.invalidate_range_start = bench_op_start,
+	.invalidate_range_end = bench_op_end,
+	.invalidate_range = bench_op_tlb,
+};
+
+/* AMD's driver queues for all devices before it waits. */
+static bool bench_op_issue(struct mmu_notifier *mn,
+			   const struct mmu_notifier_range *range,
+			   unsigned long *cookie)
+{
+	struct bench_dev *dev = mn_to_dev(mn);
+	const struct bench_call call = bench_call(range);
+	bool held[BENCH_NR_HELD];
+
+	bench_held(dev, held);
+	guard(raw_spinlock_irqsave)(&dev->lock);
+	*cookie = ktime_get_ns() + bench_count(dev, &call, held);
+	return true;
+}
+
+static void bench_op_finish(struct mmu_notifier *mn,
+			    const struct mmu_notifier_range *range,
+			    unsigned long cookie)
+{
+	struct bench_dev *dev = mn_to_dev(mn);
+	const u64 start = ktime_get_ns();
+	bool held[BENCH_NR_HELD];
+
+	bench_held(dev, held);
+	bench_wait(cookie);
+	guard(raw_spinlock_irqsave)(&dev->lock);
+	bench_took(dev, start, held);
+}
+
+static const struct mmu_notifier_ops bench_tlb_steps_ops = {
+	.release = bench_op_release,
+	.invalidate_range_issue = bench_op_issue,
+	.invalidate_range_finish = bench_op_finish,
 };
 
 static void bench_op_tlb_interval(struct mmu_interval_notifier *interval,
@@ -276,28 +413,52 @@ static bool bench_is_interval(const struct bench_dev *dev)
 	       dev->attach.kind == BENCH_TLB_INTERVAL;
 }
 
+/* NULL: the kernel has no such kind. */
+static const struct mmu_notifier_ops *bench_ops(const struct bench_dev *dev)
+{
+	if (dev->attach.kind == BENCH_KVM)
+		return &bench_kvm_ops;
+#ifdef BENCH_STOCK
+	return dev->attach.kind == BENCH_TLB ? &bench_tlb_ops : NULL;
+#else
+	if (dev->attach.kind == BENCH_TLB_IN_RANGE)
+		return &bench_tlb_in_range_ops;
+	if (dev->attach.count && dev->attach.model == BENCH_AMD)
+		return &bench_tlb_steps_ops;
+	return &bench_tlb_ops;
+#endif
+}
+
+static const struct mmu_interval_notifier_ops *
+bench_interval_ops_of(const struct bench_dev *dev)
+{
+	if (dev->attach.kind == BENCH_INTERVAL)
+		return &bench_interval_ops;
+#ifdef BENCH_STOCK
+	return NULL;
+#else
+	return &bench_tlb_interval_ops;
+#endif
+}
+
 static int bench_subscribe(struct bench_dev *dev, unsigned int i)
 {
-	const struct mmu_interval_notifier_ops *ops = &bench_interval_ops;
+	const struct mmu_interval_notifier_ops *interval_ops;
 	struct bench_sub *sub = &dev->subs[i];
 
 	sub->dev = dev;
 	if (!bench_is_interval(dev)) {
-		sub->mn.ops = dev->attach.kind == BENCH_KVM ?
-			      &bench_kvm_ops : &bench_tlb_ops;
-		return mmu_notifier_register(&sub->mn, dev->mm);
+		sub->mn.ops = bench_ops(dev);
+		return sub->mn.ops ? mmu_notifier_register(&sub->mn, dev->mm) :
+				     -EOPNOTSUPP;
 	}
-	if (dev->attach.kind == BENCH_TLB_INTERVAL) {
-#ifdef BENCH_STOCK
+	interval_ops = bench_interval_ops_of(dev);
+	if (!interval_ops)
 		return -EOPNOTSUPP;
-#else
-		ops = &bench_tlb_interval_ops;
-#endif
-	}
 	return mmu_interval_notifier_insert(&sub->interval, dev->mm,
 					    dev->attach.start +
 					    i * dev->attach.step, PAGE_SIZE,
-					    ops);
+					    interval_ops);
 }
 
 static void bench_unsubscribe(struct bench_dev *dev)

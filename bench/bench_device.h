@@ -9,6 +9,7 @@
 enum bench_kind {
 	BENCH_KVM,		/* invalidate_range_start() and _end() */
 	BENCH_TLB,		/* a secondary TLB */
+	BENCH_TLB_IN_RANGE,	/* one that has start and end, too, and sees both */
 	BENCH_INTERVAL,		/* intervals with the start of a range, as of a GPU */
 	BENCH_TLB_INTERVAL,	/* secondary TLBs of an interval each */
 };
@@ -19,6 +20,7 @@ enum bench_model {
 	BENCH_AMD,
 	BENCH_SMMU,		/* without invalidation of ranges */
 	BENCH_SMMU_RANGE,	/* with it */
+	BENCH_OCXL,
 	BENCH_NR_MODELS,
 };
 
@@ -26,7 +28,7 @@ enum bench_model {
  * struct bench_attach - argument of BENCH_ATTACH
  * @kind: enum bench_kind
  * @nr: how many subscriptions
- * @count: count all of struct bench_counters, not only @calls and @brackets
+ * @count: count all of struct bench_counters, not only the calls and @brackets
  * @model: enum bench_model, the device that is waited for
  * @latency: how long a command of it takes, in ns; needs @count
  * @start: first address of the first interval
@@ -43,27 +45,45 @@ struct bench_attach {
 };
 
 /**
- * struct bench_counters - what all subscriptions of a file were told
- * @brackets: calls of invalidate_range_start(), or of an interval's invalidate()
- * @calls: calls of invalidate_range(), or of what the stock kernel has instead
- * @full: of these, for the whole mm
- * @leaf: of these, with the leaf hint
- * @level: of these, with the level
- * @bytes: bytes of @calls, without those of @full
- * @block_bytes: the same as a driver has to round them that invalidates aligned
- *	blocks of a power of two pages
+ * struct bench_sum - calls, and what they took
+ * @calls: of invalidate_range(), or of what the stock kernel has instead
+ * @ns: the time in them
  * @commands: by enum bench_model, with the commands for a device with ATS, and
  *	those that wait
  */
+struct bench_sum {
+	__u64 calls;
+	__u64 ns;
+	__u64 commands[BENCH_NR_MODELS];
+};
+
+/* Which locks were held in a call. */
+enum bench_held {
+	BENCH_ALL,		/* any or none */
+	BENCH_PTL,		/* a spinlock: that of a page table */
+	BENCH_MMAP,		/* the mmap lock, by anybody */
+	BENCH_MMAP_WRITE,	/* the same, for writing */
+	BENCH_NR_HELD,
+};
+
+/**
+ * struct bench_counters - what all subscriptions of a file were told
+ * @brackets: calls of invalidate_range_start(), or of an interval's invalidate()
+ * @full: calls for the whole mm
+ * @leaf: calls with the leaf hint
+ * @level: calls with the level
+ * @bytes: bytes of the calls, without those of @full
+ * @most: by enum bench_model, the most commands of one call
+ * @sum: by enum bench_held
+ */
 struct bench_counters {
 	__u64 brackets;
-	__u64 calls;
 	__u64 full;
 	__u64 leaf;
 	__u64 level;
 	__u64 bytes;
-	__u64 block_bytes;
-	__u64 commands[BENCH_NR_MODELS];
+	__u64 most[BENCH_NR_MODELS];
+	struct bench_sum sum[BENCH_NR_HELD];
 };
 
 /*

@@ -28,6 +28,7 @@
 #define COST		0x2	/* instructions, with one CPU */
 #define COST_TWO	0x4	/* instructions, with a second CPU in the mm */
 #define WALL		0x8
+#define WALL_MANY	0x10	/* wall clock, with eight devices, too */
 
 struct op {
 	const char *name;
@@ -45,11 +46,15 @@ struct op {
 	size_t kept_start, kept_size;
 	bool tables;		/* page tables are freed, moved or replaced */
 	bool scattered;		/* what changes is not contiguous */
+	unsigned int vmas;	/* how many are mapped */
 	unsigned int times;	/* of a measurement of instructions */
+	unsigned int wall_times; /* of one of the wall clock, if it takes long */
 };
 
 extern const struct op ops[];
 extern const size_t nr_ops;
+/* The one that is measured. */
+extern const struct op *doing;
 /* Called in a child whose mm ends or is replaced; returns a file or -1. */
 extern int (*attach_child)(void);
 

@@ -6,8 +6,9 @@
  *   precision     what a device is told of each operation, and what it loses
  *   cost          instructions of each operation: needs qemu -icount shift=0, with
  *                 which the TSC counts instructions
- *   wall          nanoseconds of each operation, with a device that takes its time
- *                 and with up to four threads
+ *   wall          nanoseconds of each operation, with devices that take their time,
+ *                 and which locks are held meanwhile
+ *   threads       the same, of threads of one process
  *   scale         instructions with many devices and intervals
  *
  * Each line of the report is a kind of record, names, and values: name=value. The
@@ -22,13 +23,13 @@
 
 #include "bench.h"
 
-#define LATENCY		2000	/* ns for a command */
 #define WALL_TIMES	15
 #define FILL_MAX	(32ul << 20)	/* half of the entries */
 
 FILE *report;
 const char *scenario = "set-up";
 
+/* Returns -1 if the kernel has no such kind. */
 static int open_bench(__u32 kind, __u32 nr, __u32 count, __u32 model,
 		      __u64 latency)
 {
@@ -38,8 +39,44 @@ static int open_bench(__u32 kind, __u32 nr, __u32 count, __u32 model,
 	};
 	int fd = TRY(open("/dev/mmu_notifier_bench", O_RDWR | O_CLOEXEC));
 
-	TRY(ioctl(fd, BENCH_ATTACH, &attach));
+	if (ioctl(fd, BENCH_ATTACH, &attach)) {
+		if (errno != EOPNOTSUPP)
+			die("BENCH_ATTACH: %s", strerror(errno));
+		close(fd);
+		return -1;
+	}
 	return fd;
+}
+
+static void begin(const struct op *op)
+{
+	doing = op;
+	scenario = op->name;
+}
+
+static const char * const models[] = {
+	"vtd", "amd", "smmu", "smmu_range", "ocxl",
+};
+
+static const char * const held[] = { "", "ptl_", "mmap_", "write_" };
+
+/* Calls and commands, in all and by what was held. */
+static void print_calls(const struct bench_counters *told)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++) {
+		fprintf(report, " %scalls=%llu", held[i], told->sum[i].calls);
+		for (size_t j = 0; j < ARRAY_SIZE(models); j++)
+			fprintf(report, " %s%s=%llu", held[i], models[j],
+				told->sum[i].commands[j]);
+	}
+	fprintf(report, " full=%llu leaf=%llu level=%llu bytes=%llu",
+		told->full, told->leaf, told->level, told->bytes);
+}
+
+static void print_times(const struct bench_counters *told)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(held); i++)
+		fprintf(report, " %sns=%llu", held[i], told->sum[i].ns);
 }
 
 /* The states of an mm that operations are measured in. */
@@ -51,6 +88,7 @@ static const struct state {
 	{ "kvm", BENCH_KVM, 1 },
 	{ "tlb", BENCH_TLB, 1 },
 	{ "tlb_8", BENCH_TLB, 8 },
+	{ "in_range", BENCH_TLB_IN_RANGE, 1 },
 };
 
 static const struct state *state;
@@ -111,7 +149,8 @@ static __u64 kept(__u64 of, __u64 fills_before, __u64 fills)
 	return of - (fills - fills_before);
 }
 
-static void show_precision(const struct op *op, int stlb, int tlb, int kvm)
+static void show_precision(const char *what, const struct op *op, int stlb,
+			   int tlb, int kvm)
 {
 	size_t changes;
 
@@ -132,26 +171,21 @@ static void show_precision(const struct op *op, int stlb, int tlb, int kvm)
 	TRY(ioctl(stlb, STLB_CHECK, &seen->differ));
 	TRY(ioctl(stlb, STLB_SETTLE));
 	TRY(ioctl(stlb, STLB_READ, &seen->after));
-	if (seen->told.calls != seen->bench.calls)
+	if (seen->told.calls != seen->bench.sum[BENCH_ALL].calls)
 		die("two devices were told different things: %llu and %llu calls",
-		    seen->told.calls, seen->bench.calls);
+		    seen->told.calls, seen->bench.sum[BENCH_ALL].calls);
 
 	/* What is looked up again was lost. */
 	fill_kept(stlb, op);
 	TRY(ioctl(stlb, STLB_READ, &seen->refilled));
 	fill_last(stlb, op);
 	TRY(ioctl(stlb, STLB_READ, &seen->last));
-	fprintf(report, "precision %s changes=%zu tables=%d scattered=%d",
-		op->name, changes, op->tables, op->scattered);
-	fprintf(report, " brackets=%llu calls=%llu full=%llu leaf=%llu level=%llu",
-		seen->brackets.brackets, seen->bench.calls, seen->bench.full,
-		seen->bench.leaf, seen->bench.level);
-	fprintf(report, " bytes=%llu block_bytes=%llu", seen->bench.bytes,
-		seen->bench.block_bytes);
-	fprintf(report, " vtd=%llu amd=%llu smmu=%llu smmu_range=%llu",
-		seen->bench.commands[BENCH_VTD], seen->bench.commands[BENCH_AMD],
-		seen->bench.commands[BENCH_SMMU],
-		seen->bench.commands[BENCH_SMMU_RANGE]);
+	fprintf(report, "%s %s changes=%zu tables=%d scattered=%d brackets=%llu",
+		what, op->name, changes, op->tables, op->scattered,
+		seen->brackets.brackets);
+	print_calls(&seen->bench);
+	for (size_t i = 0; i < ARRAY_SIZE(models); i++)
+		fprintf(report, " most_%s=%llu", models[i], seen->bench.most[i]);
 	fprintf(report, " kept=%llu of=%llu",
 		kept(seen->before.cached, seen->after.fills, seen->refilled.fills),
 		seen->before.cached);
@@ -165,13 +199,22 @@ static void show_precision(const struct op *op, int stlb, int tlb, int kvm)
 	unmap_arena();
 }
 
+static void show_all_precisions(const char *what, int stlb, int tlb, int kvm)
+{
+	for (size_t i = 0; i < nr_ops; i++) {
+		begin(&ops[i]);
+		if (ops[i].uses & PRECISION)
+			show_precision(what, &ops[i], stlb, tlb, kvm);
+	}
+}
+
 static void run_precision(void)
 {
 	struct stlb_attach attach = {
 		.mode = STLB_MODE_INVALIDATE_RANGE, .entries = 16384,
 	};
 	const int stlb = TRY(open("/dev/mmu_notifier_test", O_RDWR | O_CLOEXEC));
-	int tlb, kvm;
+	int tlb, kvm, in_range;
 
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -180,11 +223,11 @@ static void run_precision(void)
 	TRY(ioctl(stlb, STLB_ATTACH, &attach));
 	tlb = open_bench(BENCH_TLB, 1, 1, 0, 0);
 	kvm = open_bench(BENCH_KVM, 1, 0, 0, 0);
-	for (size_t i = 0; i < nr_ops; i++) {
-		scenario = ops[i].name;
-		if (ops[i].uses & PRECISION)
-			show_precision(&ops[i], stlb, tlb, kvm);
-	}
+	show_all_precisions("precision", stlb, tlb, kvm);
+	/* One that sees the ranges, and all are told before these end. */
+	in_range = open_bench(BENCH_TLB_IN_RANGE, 1, 0, 0, 0);
+	if (in_range >= 0)
+		show_all_precisions("in_range", stlb, tlb, kvm);
 }
 
 /* Cost. */
@@ -261,8 +304,10 @@ static void run_cost(void)
 	attach_child = attach_state;
 	for (state = states; state < states + ARRAY_SIZE(states); state++) {
 		fd = attach_state();
+		if (fd < 0 && state->nr)
+			continue;
 		for (size_t i = 0; i < nr_ops; i++) {
-			scenario = ops[i].name;
+			begin(&ops[i]);
 			if (ops[i].uses & use)
 				fprintf(report, "cost %s %s cpus=%d instructions=%llu\n",
 					state->name, scenario, use == COST ? 1 : 2,
@@ -331,7 +376,7 @@ static void scale_intervals_apart(const char *what, __u32 kind)
 static void run_scale(void)
 {
 	be_alone();
-	scenario = "scale";
+	begin(&ops[0]);
 	measure_scale("tlb", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		int fd = open_bench(BENCH_TLB, numbers[i], 0, 0, 0);
@@ -353,106 +398,242 @@ static __u64 now(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
-static __u64 median_ns(const struct op *op)
+static __u64 median(__u64 *took, size_t nr)
 {
+	qsort(took, nr, sizeof(*took), compare);
+	return took[nr / 2];
+}
+
+/*
+ * What @fd was told since BENCH_RESET, added to what it was before; the most of one
+ * call has no meaning then.
+ */
+static void add_told(struct bench_counters *sum, int fd)
+{
+	struct bench_counters told;
+	__u64 *to = (__u64 *)sum, *from = (__u64 *)&told;
+
+	TRY(ioctl(fd, BENCH_READ, &told));
+	for (size_t i = 0; i < sizeof(told) / sizeof(*from); i++)
+		to[i] += from[i];
+}
+
+static void measure_wall(const char *device, const struct op *op, int fd)
+{
+	const unsigned int times = op->wall_times ?: WALL_TIMES;
+	struct bench_counters told = { };
 	__u64 took[WALL_TIMES];
 
-	for (unsigned int i = 0; i < WALL_TIMES; i++) {
+	for (unsigned int i = 0; i < times; i++) {
 		op->prepare();
+		if (fd >= 0)
+			TRY(ioctl(fd, BENCH_RESET));
 		took[i] = now();
 		op->change();
 		took[i] = now() - took[i];
+		if (fd >= 0)
+			add_told(&told, fd);
 		if (op->restore)
 			op->restore();
 		unmap_arena();
 	}
-	qsort(took, WALL_TIMES, sizeof(took[0]), compare);
-	return took[WALL_TIMES / 2];
+	fprintf(report, "wall %s %s took=%llu times=%u", device, op->name,
+		median(took, times), times);
+	print_calls(&told);
+	print_times(&told);
+	fputc('\n', report);
 }
 
 static const struct {
 	const char *name;
-	__u32 nr, model;
+	__u32 kind, nr, model;
+	__u64 latency;	/* ns for a command */
+	unsigned int uses;
 } waited_for[] = {
-	{ "none", 0, 0 },
-	{ "vtd", 1, BENCH_VTD },
-	{ "smmu", 1, BENCH_SMMU },
+	{ "none", 0, 0, 0, 0, WALL },
+	{ "vtd_0us", BENCH_TLB, 1, BENCH_VTD, 0, WALL },
+	{ "vtd_2us", BENCH_TLB, 1, BENCH_VTD, 2000, WALL },
+	{ "vtd_20us", BENCH_TLB, 1, BENCH_VTD, 20000, WALL },
+	{ "smmu_2us", BENCH_TLB, 1, BENCH_SMMU, 2000, WALL },
+	{ "smmu_20us", BENCH_TLB, 1, BENCH_SMMU, 20000, WALL },
+	{ "vtd_in_range_2us", BENCH_TLB_IN_RANGE, 1, BENCH_VTD, 2000, WALL },
+	{ "vtd_8_0us", BENCH_TLB, 8, BENCH_VTD, 0, WALL_MANY },
+	{ "vtd_8_2us", BENCH_TLB, 8, BENCH_VTD, 2000, WALL_MANY },
+	{ "vtd_8_20us", BENCH_TLB, 8, BENCH_VTD, 20000, WALL_MANY },
+	{ "amd_8_2us", BENCH_TLB, 8, BENCH_AMD, 2000, WALL_MANY },
+	{ "amd_8_20us", BENCH_TLB, 8, BENCH_AMD, 20000, WALL_MANY },
 };
-
-#define MAX_THREADS	4
-#define THREAD_ROUNDS	400
-
-static pthread_barrier_t all_there;
-
-/* A thread that gives its memory back, over and over. */
-static void *advise_alone(void *arg)
-{
-	const size_t nr = (uintptr_t)arg;
-	char *start = ARENA + nr * HUGE;
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(nr, &set);
-	TRY(sched_setaffinity(0, sizeof(set), &set));
-	pthread_barrier_wait(&all_there);
-	for (unsigned int i = 0; i < THREAD_ROUNDS; i++) {
-		memset(start, 1, 16 * PAGE);
-		TRY(madvise(start, 16 * PAGE, MADV_DONTNEED));
-	}
-	pthread_barrier_wait(&all_there);
-	return NULL;
-}
-
-static void measure_threads(size_t nr)
-{
-	int fd = open_bench(BENCH_TLB, 1, 1, BENCH_VTD, LATENCY);
-	struct bench_counters told;
-	pthread_t threads[MAX_THREADS];
-	__u64 took;
-
-	TRY(mmap(ARENA, nr * HUGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
-	TRY(madvise(ARENA, nr * HUGE, MADV_NOHUGEPAGE));
-	pthread_barrier_init(&all_there, NULL, nr + 1);
-	for (size_t i = 0; i < nr; i++) {
-		errno = pthread_create(&threads[i], NULL, advise_alone, (void *)i);
-		TRY(errno ? -1 : 0);
-	}
-	TRY(ioctl(fd, BENCH_RESET));
-	pthread_barrier_wait(&all_there);
-	took = now();
-	pthread_barrier_wait(&all_there);
-	took = now() - took;
-	TRY(ioctl(fd, BENCH_READ, &told));
-	for (size_t i = 0; i < nr; i++)
-		pthread_join(threads[i], NULL);
-	fprintf(report, "threads %zu ns=%llu full=%llu calls=%llu\n", nr,
-		took / THREAD_ROUNDS, told.full, told.calls);
-	unmap_arena();
-	TRY(close(fd));
-}
 
 static void run_wall(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(waited_for); i++) {
 		int fd = -1;
 
-		if (waited_for[i].nr)
-			fd = open_bench(BENCH_TLB, waited_for[i].nr, 1,
-					waited_for[i].model, LATENCY);
+		if (waited_for[i].nr) {
+			fd = open_bench(waited_for[i].kind, waited_for[i].nr, 1,
+					waited_for[i].model,
+					waited_for[i].latency);
+			if (fd < 0)
+				continue;
+		}
 		for (size_t j = 0; j < nr_ops; j++) {
-			scenario = ops[j].name;
-			if (ops[j].uses & WALL)
-				fprintf(report, "wall %s %s ns=%llu\n",
-					waited_for[i].name, scenario,
-					median_ns(&ops[j]));
+			begin(&ops[j]);
+			if (ops[j].uses & waited_for[i].uses)
+				measure_wall(waited_for[i].name, &ops[j], fd);
 		}
 		if (fd >= 0)
 			TRY(close(fd));
 	}
-	scenario = "threads";
-	for (size_t nr = 1; nr <= MAX_THREADS; nr++)
-		measure_threads(nr);
+}
+
+/* Threads of one process, each on a CPU and with memory of its own. */
+
+#define MAX_THREADS	8
+#define CHUNKS		7
+#define ROUNDS		16	/* of a chunk */
+#define ROUND_SIZE	(16 * PAGE)
+
+static const struct work {
+	const char *name;
+	void (*prepare)(char *start);	/* a chunk, which is not measured */
+	void (*round)(char *start);
+} *work;
+
+static pthread_barrier_t all_there;
+static __u64 began[MAX_THREADS], ended[MAX_THREADS];
+
+static void map_quietly(char *start, size_t size)
+{
+	TRY(mmap(start, size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	TRY(madvise(start, size, MADV_NOHUGEPAGE));
+}
+
+static void prepare_chunk(char *start)
+{
+	map_quietly(start, ROUNDS * ROUND_SIZE);
+}
+
+static void advise_round(char *start)
+{
+	memset(start, 1, ROUND_SIZE);
+	TRY(madvise(start, ROUND_SIZE, MADV_DONTNEED));
+}
+
+static void unmap_round(char *start)
+{
+	map_quietly(start, ROUND_SIZE);
+	memset(start, 1, ROUND_SIZE);
+	TRY(munmap(start, ROUND_SIZE));
+}
+
+/* The zero page, which is replaced. */
+static void prepare_reads(char *start)
+{
+	prepare_chunk(start);
+	for (size_t i = 0; i < ROUNDS * ROUND_SIZE; i += PAGE)
+		__atomic_load_n(start + i, __ATOMIC_RELAXED);
+}
+
+static void cow_round(char *start)
+{
+	for (size_t i = 0; i < ROUND_SIZE; i += PAGE)
+		start[i] = 1;
+}
+
+static const struct work works[] = {
+	{ "dontneed", prepare_chunk, advise_round },
+	{ "munmap", prepare_chunk, unmap_round },
+	{ "cow", prepare_reads, cow_round },
+};
+
+static void *work_alone(void *arg)
+{
+	const size_t nr = (uintptr_t)arg;
+	char *start = ARENA + nr * HUGE;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(nr % sysconf(_SC_NPROCESSORS_ONLN), &set);
+	TRY(sched_setaffinity(0, sizeof(set), &set));
+	for (unsigned int chunk = 0; chunk < CHUNKS; chunk++) {
+		work->prepare(start);
+		pthread_barrier_wait(&all_there);
+		/* The counters are reset. */
+		pthread_barrier_wait(&all_there);
+		began[nr] = now();
+		for (unsigned int i = 0; i < ROUNDS; i++)
+			work->round(start + i * ROUND_SIZE);
+		ended[nr] = now();
+		pthread_barrier_wait(&all_there);
+	}
+	return NULL;
+}
+
+/* From when the first begins to when the last is done. */
+static __u64 chunk_took(size_t nr)
+{
+	__u64 first = began[0], last = ended[0];
+
+	for (size_t i = 1; i < nr; i++) {
+		if (began[i] < first)
+			first = began[i];
+		if (ended[i] > last)
+			last = ended[i];
+	}
+	return last - first;
+}
+
+static void measure_threads(const char *device, size_t nr, int fd)
+{
+	struct bench_counters told = { };
+	pthread_t threads[MAX_THREADS];
+	__u64 took[CHUNKS];
+
+	pthread_barrier_init(&all_there, NULL, nr + 1);
+	for (size_t i = 0; i < nr; i++) {
+		errno = pthread_create(&threads[i], NULL, work_alone, (void *)i);
+		TRY(errno ? -1 : 0);
+	}
+	for (unsigned int chunk = 0; chunk < CHUNKS; chunk++) {
+		pthread_barrier_wait(&all_there);
+		TRY(ioctl(fd, BENCH_RESET));
+		pthread_barrier_wait(&all_there);
+		pthread_barrier_wait(&all_there);
+		add_told(&told, fd);
+		took[chunk] = chunk_took(nr);
+	}
+	for (size_t i = 0; i < nr; i++)
+		pthread_join(threads[i], NULL);
+	fprintf(report, "threads %s %s %zu took=%llu times=%u", device, work->name,
+		nr, median(took, CHUNKS) / ROUNDS, CHUNKS * ROUNDS);
+	print_calls(&told);
+	print_times(&told);
+	fputc('\n', report);
+	unmap_arena();
+}
+
+static const size_t thread_numbers[] = { 1, 2, 3, 4, 6, 8 };
+
+static void run_threads(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(waited_for); i++) {
+		int fd;
+
+		if (waited_for[i].nr != 1 || waited_for[i].model != BENCH_VTD)
+			continue;
+		fd = open_bench(waited_for[i].kind, 1, 1, BENCH_VTD,
+				waited_for[i].latency);
+		if (fd < 0)
+			continue;
+		for (work = works; work < works + ARRAY_SIZE(works); work++) {
+			scenario = work->name;
+			for (size_t j = 0; j < ARRAY_SIZE(thread_numbers); j++)
+				measure_threads(waited_for[i].name,
+						thread_numbers[j], fd);
+		}
+		TRY(close(fd));
+	}
 }
 
 static const struct {
@@ -463,6 +644,7 @@ static const struct {
 	{ "cost", run_cost },
 	{ "scale", run_scale },
 	{ "wall", run_wall },
+	{ "threads", run_threads },
 };
 
 int main(int argc, char **argv)

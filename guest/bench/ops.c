@@ -17,6 +17,7 @@
 #define ROUNDS		100	/* of two threads */
 
 int (*attach_child)(void);
+const struct op *doing;
 
 static int file = -1, child_file = -1, self = -1, pagemap = -1, clear_refs = -1;
 static pid_t child;
@@ -246,6 +247,33 @@ static void reap(void)
 {
 	TRY(kill(child, SIGKILL));
 	TRY(waitpid(child, NULL, 0));
+}
+
+/* Side by side, a page each. They cannot be merged: every other is not dumped. */
+static void map_vmas(void)
+{
+	map(doing->vmas * PAGE);
+	for (size_t i = 1; i < doing->vmas; i += 2)
+		TRY(madvise(ARENA + i * PAGE, PAGE, MADV_DONTDUMP));
+	replaced = 0;
+}
+
+/* The child has the pages until it is reaped, so what is written is replaced. */
+static void fork_vmas(void)
+{
+	child = TRY(fork());
+	while (!child)
+		pause();
+}
+
+static void protect_vmas(void)
+{
+	TRY(mprotect(ARENA, doing->vmas * PAGE, PROT_READ));
+}
+
+static void unmap_vmas(void)
+{
+	TRY(munmap(ARENA, doing->vmas * PAGE));
 }
 
 /* To where the entries are not at the same place of their page table. */
@@ -607,12 +635,12 @@ const struct op ops[] = {
 	{ .name = "mremap_table", .uses = PRECISION | WALL,
 	  .prepare = map_512, .change = move_table, .changes = HUGE,
 	  .tables = true },
-	{ .name = "reclaim_4096", .uses = PRECISION,
+	{ .name = "reclaim_4096", .uses = PRECISION | WALL | WALL_MANY,
 	  .prepare = map_many, .change = page_out_many, .restore = let_leave,
-	  .changes = MANY * PAGE },
-	{ .name = "compaction", .uses = PRECISION,
+	  .changes = MANY * PAGE, .wall_times = 1 },
+	{ .name = "compaction", .uses = PRECISION | WALL | WALL_MANY,
 	  .prepare = map_spread, .change = compact, .count = moved_bytes,
-	  .scattered = true },
+	  .scattered = true, .wall_times = 1 },
 	{ .name = "ksm", .uses = PRECISION,
 	  .prepare = map_mergeable, .change = run_ksm,
 	  .count = merged_bytes },
@@ -641,6 +669,46 @@ const struct op ops[] = {
 	  .prepare = map_visited, .change = page_out, .times = 100 },
 	{ .name = "reclaim_64_busy", .uses = WALL,
 	  .prepare = map_shared, .change = page_out, .restore = let_leave },
+	{ .name = "fork_vmas_1", .uses = PRECISION | COST | WALL,
+	  .vmas = 1, .prepare = map_vmas, .change = fork_vmas,
+	  .restore = reap, .count = forked_bytes, .scattered = true,
+	  .times = 20 },
+	{ .name = "mprotect_vmas_1", .uses = PRECISION | COST | WALL,
+	  .vmas = 1, .prepare = map_vmas, .change = protect_vmas,
+	  .changes = 1 * PAGE, .times = 20 },
+	{ .name = "munmap_vmas_1", .uses = PRECISION | COST | WALL,
+	  .vmas = 1, .prepare = map_vmas, .change = unmap_vmas,
+	  .changes = 1 * PAGE, .tables = true, .times = 20 },
+	{ .name = "fork_vmas_10", .uses = PRECISION | COST | WALL,
+	  .vmas = 10, .prepare = map_vmas, .change = fork_vmas,
+	  .restore = reap, .count = forked_bytes, .scattered = true,
+	  .times = 20 },
+	{ .name = "mprotect_vmas_10", .uses = PRECISION | COST | WALL,
+	  .vmas = 10, .prepare = map_vmas, .change = protect_vmas,
+	  .changes = 10 * PAGE, .times = 20 },
+	{ .name = "munmap_vmas_10", .uses = PRECISION | COST | WALL,
+	  .vmas = 10, .prepare = map_vmas, .change = unmap_vmas,
+	  .changes = 10 * PAGE, .tables = true, .times = 20 },
+	{ .name = "fork_vmas_100", .uses = PRECISION | COST | WALL,
+	  .vmas = 100, .prepare = map_vmas, .change = fork_vmas,
+	  .restore = reap, .count = forked_bytes, .scattered = true,
+	  .times = 20 },
+	{ .name = "mprotect_vmas_100", .uses = PRECISION | COST | WALL,
+	  .vmas = 100, .prepare = map_vmas, .change = protect_vmas,
+	  .changes = 100 * PAGE, .times = 20 },
+	{ .name = "munmap_vmas_100", .uses = PRECISION | COST | WALL,
+	  .vmas = 100, .prepare = map_vmas, .change = unmap_vmas,
+	  .changes = 100 * PAGE, .tables = true, .times = 20 },
+	{ .name = "fork_vmas_1000", .uses = PRECISION | COST | WALL,
+	  .vmas = 1000, .prepare = map_vmas, .change = fork_vmas,
+	  .restore = reap, .count = forked_bytes, .scattered = true,
+	  .times = 20 },
+	{ .name = "mprotect_vmas_1000", .uses = PRECISION | COST | WALL,
+	  .vmas = 1000, .prepare = map_vmas, .change = protect_vmas,
+	  .changes = 1000 * PAGE, .times = 20 },
+	{ .name = "munmap_vmas_1000", .uses = PRECISION | COST | WALL,
+	  .vmas = 1000, .prepare = map_vmas, .change = unmap_vmas,
+	  .changes = 1000 * PAGE, .tables = true, .times = 20 },
 };
 
 const size_t nr_ops = ARRAY_SIZE(ops);
