@@ -25,6 +25,8 @@ help: ## this list
 	@echo '  CPUS=      how many make stress has (default 2)'
 	@echo '  PEERS=     which rows of configs/peers make peers runs, by name (default all)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
+	@echo '  PHASES=    which parts of make bench to measure (default all, which writes results/)'
+	@echo '  ROUNDS=    how often make bench asks the wall clock (default 7)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
 
