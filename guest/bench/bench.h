@@ -28,7 +28,7 @@
 #define COST		0x2	/* instructions, with one CPU */
 #define COST_TWO	0x4	/* instructions, with a second CPU in the mm */
 #define WALL		0x8
-#define WALL_MANY	0x10	/* wall clock, with eight devices, too */
+#define WALL_MANY	0x10	/* wall clock, with one device and with eight */
 
 struct op {
 	const char *name;

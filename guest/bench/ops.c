@@ -478,6 +478,12 @@ static void run_ksm(void)
 	write_text("/sys/kernel/mm/ksm/run", "0");
 }
 
+/* Or the next time they are thought to be merged already. */
+static void unmerge(void)
+{
+	write_text("/sys/kernel/mm/ksm/run", "2");
+}
+
 /* Each is write protected and replaced, but for the one that stays. */
 static size_t merged_bytes(void)
 {
@@ -635,14 +641,14 @@ const struct op ops[] = {
 	{ .name = "mremap_table", .uses = PRECISION | WALL,
 	  .prepare = map_512, .change = move_table, .changes = HUGE,
 	  .tables = true },
-	{ .name = "reclaim_4096", .uses = PRECISION | WALL | WALL_MANY,
+	{ .name = "reclaim_4096", .uses = PRECISION | WALL_MANY,
 	  .prepare = map_many, .change = page_out_many, .restore = let_leave,
 	  .changes = MANY * PAGE, .wall_times = 1 },
-	{ .name = "compaction", .uses = PRECISION | WALL | WALL_MANY,
+	{ .name = "compaction", .uses = PRECISION | WALL_MANY,
 	  .prepare = map_spread, .change = compact, .count = moved_bytes,
 	  .scattered = true, .wall_times = 1 },
 	{ .name = "ksm", .uses = PRECISION,
-	  .prepare = map_mergeable, .change = run_ksm,
+	  .prepare = map_mergeable, .change = run_ksm, .restore = unmerge,
 	  .count = merged_bytes },
 	{ .name = "soft_dirty", .uses = PRECISION,
 	  .prepare = map_small, .change = clear_soft_dirty },
