@@ -111,6 +111,19 @@ static void unmap_16(void)
 	TRY(munmap(ARENA, 16 * PAGE));
 }
 
+/* Where no other memory is, and not where their page tables begin. */
+#define ALONE		((char *)0x10000000000 + (300ul << 30) + (1ul << 20))
+
+static void map_16_alone(void)
+{
+	map_at(ALONE, 16 * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+static void unmap_16_alone(void)
+{
+	TRY(munmap(ALONE, 16 * PAGE));
+}
+
 static void map_512(void)
 {
 	map(512 * PAGE);
@@ -609,6 +622,9 @@ const struct op ops[] = {
 	{ .name = "munmap_16", .uses = PRECISION,
 	  .prepare = map_16, .change = unmap_16, .changes = 16 * PAGE,
 	  .tables = true },
+	{ .name = "munmap_16_alone", .uses = PRECISION,
+	  .prepare = map_16_alone, .change = unmap_16_alone,
+	  .changes = 16 * PAGE, .tables = true },
 	{ .name = "munmap_512", .uses = PRECISION | COST | WALL,
 	  .prepare = map_512, .change = unmap_512, .changes = 512 * PAGE,
 	  .tables = true, .times = 40 },
