@@ -28,6 +28,7 @@ help: ## this list
 	@echo '  PHASES=    which parts of make bench to measure (default all, which writes results/)'
 	@echo '  ROUNDS=    how often make bench asks the wall clock (default 7)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
+	@echo '  QEMU_SOURCE= an archive of QEMU for make qemu, or a folder that has it'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
 
 .PHONY: run
@@ -84,6 +85,11 @@ peers: ## run selftests/mm and stress-ng on the base and on the series, and comp
 bench: ## measure the base and the series side by side, and write results/
 	@scripts/install-deps bench
 	@$(LOCKED) scripts/run-bench
+
+.PHONY: qemu
+qemu: ## build the QEMU that has an IOMMU for shared page tables, and a device for it
+	@scripts/install-deps qemu
+	@$(LOCKED) scripts/build-qemu
 
 .PHONY: setup
 setup: ## install what is missing, or say what to install

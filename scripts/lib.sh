@@ -118,6 +118,45 @@ matches() {
 	return 1
 }
 
+# own_apt FOLDER "TYPE SUITE"...: have apt work with a state of its own, in
+# build/FOLDER: the mirror and the keyring are the machine's, the suites are ours.
+# Needs no root and changes nothing outside of build/. APT_MISSING says why not.
+own_apt() {
+	local apt=$BUILD/$1 release mirror line
+	local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	shift
+	APT_MISSING="this machine has no apt"
+	command -v apt-get >/dev/null || return 1
+	# The mirror that serves the installed release, as the machine's sources name it.
+	release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	# shellcheck disable=SC2016 # these are apt's variables
+	mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		awk -v r="$release" '$1 == r { print $2; exit }')
+	APT_MISSING="apt's sources name no mirror for ${release:-this release}"
+	[[ -n $mirror ]] || return 1
+	APT_MISSING="$keyring is missing (package debian-archive-keyring)"
+	[[ -f $keyring ]] || return 1
+	mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$apt/none"
+	for line in "$@"; do
+		echo "${line% *} [signed-by=$keyring] $mirror ${line#* } main"
+	done >"$apt/sources.list"
+	cat >"$apt/apt.conf" <<-CONF
+		Dir::State "$apt/state";
+		Dir::State::status "/dev/null";
+		Dir::Cache "$apt/cache";
+		Dir::Etc::SourceList "$apt/sources.list";
+		Dir::Etc::SourceParts "$apt/none";
+		Dir::Etc::Preferences "/dev/null";
+		Dir::Etc::PreferencesParts "$apt/none";
+		Acquire::Languages "none";
+		Acquire::Retries "2";
+		Acquire::http::Timeout "60";
+		APT::Sandbox::User "";
+		APT::Update::Error-Mode "any";
+	CONF
+	export APT_CONFIG=$apt/apt.conf
+}
+
 # load_arch: the row of configs/architectures for ARCH, in ARCH_*.
 load_arch() {
 	local name rest
