@@ -1,0 +1,659 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The operations, the table of which is at the end. */
+#define _GNU_SOURCE
+#include <linux/mempolicy.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "hardware.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE		25
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+#define BOUNDARY	((char *)(1ul << 46))	/* inside of every large block */
+#define FEW		8ul
+
+/* Written to in prepare(), so that each page has another content. */
+static void map_at(char *start, size_t size, int flags, int fd)
+{
+	TRY(mmap(start, size, ALL, flags | MAP_FIXED, fd, 0));
+}
+
+static void write_pages(const struct area *a, __u64 first)
+{
+	for (size_t i = 0; i < a->count; i++)
+		cpu_store(a->start + i * a->stride, first + i);
+}
+
+static void set_area(char *start, size_t count, size_t stride)
+{
+	area = (struct area) { start, count, stride };
+	write_pages(&area, 0x1000);
+}
+
+/* Anonymous memory, of 64 pages, and another VMA on both sides of it. */
+#define PAGES		64ul
+#define SIZE		(PAGES * PAGE)
+
+static void anonymous(void)
+{
+	map_at(AREA - MIB, MIB + SIZE + MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(mprotect(AREA - MIB, MIB, PROT_READ));
+	TRY(mprotect(AREA + SIZE, MIB, PROT_READ));
+	set_area(AREA, PAGES, PAGE);
+}
+
+static void one_page(void)
+{
+	anonymous();
+	set_area(AREA, 1, PAGE);
+}
+
+static void unmap_page(void)
+{
+	TRY(munmap(AREA, PAGE));
+}
+
+static void unmap_range(void)
+{
+	TRY(munmap(AREA, SIZE));
+}
+
+static void unmap_hole(void)
+{
+	TRY(munmap(AREA + SIZE / 4, SIZE / 2));
+}
+
+static void two_sides(void)
+{
+	map_at(BOUNDARY - PAGE, 2 * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	set_area(BOUNDARY - PAGE, 2, PAGE);
+}
+
+static void unmap_two_sides(void)
+{
+	TRY(munmap(BOUNDARY - PAGE, 2 * PAGE));
+}
+
+/* Page tables of their own, that are freed. */
+static void sparse(void)
+{
+	map_at(AREA, 16 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(AREA, 16 * PMD, MADV_NOHUGEPAGE));
+	set_area(AREA, 16, PMD);
+}
+
+static void unmap_sparse(void)
+{
+	TRY(munmap(AREA, 16 * PMD));
+}
+
+/*
+ * The freed page tables are page tables again, of something else, where there is an entry
+ * for each address that could be looked up in the old ones.
+ */
+static void unmap_and_reuse(void)
+{
+	unmap_sparse();
+	pause_ms(100);
+	map_at(ELSEWHERE, 64 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(ELSEWHERE, 64 * PMD, MADV_NOHUGEPAGE));
+	for (size_t i = 0; i < 64; i++)
+		cpu_store(ELSEWHERE + i * PMD, 1);
+}
+
+static void map_over(void)
+{
+	map_at(AREA, SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+static void protect_read(void)
+{
+	TRY(mprotect(AREA, SIZE, PROT_READ));
+}
+
+static void protect_none(void)
+{
+	TRY(mprotect(AREA, SIZE, PROT_NONE));
+}
+
+static void dontneed(void)
+{
+	TRY(madvise(AREA, SIZE, MADV_DONTNEED));
+}
+
+/* Reclaim drops what is clean, and keeps what the device wrote since it read it. */
+static void lazy_free(void)
+{
+	const struct area few = { AREA, FEW, PAGE };
+
+	TRY(madvise(AREA, SIZE, MADV_FREE));
+	device_read_all(device, access_flags(), &few);
+	for (size_t i = 0; i < FEW && !only_read; i++)
+		if (!device_write(device, access_flags() | SVA_PRI, AREA + i * PAGE,
+				  0xf4ee + i))
+			die("the device cannot write to page %zu", i);
+	TRY(madvise(AREA, SIZE, MADV_PAGEOUT));
+	for (size_t i = 0; i < FEW && !only_read; i++)
+		if (cpu_load(AREA + i * PAGE) != 0xf4ee + i)
+			stale("page %zu: what was written after MADV_FREE is gone", i);
+}
+
+static void page_out(void)
+{
+	TRY(madvise(AREA, SIZE, MADV_PAGEOUT));
+}
+
+/*
+ * Another process has the same pages. It is asked how many of them are not what they were
+ * when it was made.
+ */
+static int ask[2], answer[2];
+
+static unsigned int wrong_pages(void)
+{
+	unsigned int wrong = 0;
+
+	for (size_t i = 0; i < area.count; i++)
+		wrong += cpu_load(area.start + i * area.stride) != 0x1000 + i;
+	return wrong;
+}
+
+static void be_witness(void)
+{
+	unsigned int wrong;
+	char c;
+
+	while (read(ask[0], &c, 1) == 1) {
+		wrong = wrong_pages();
+		if (write(answer[1], &wrong, sizeof(wrong)) != sizeof(wrong))
+			break;
+	}
+	_exit(0);
+}
+
+static void check_witness(void)
+{
+	unsigned int wrong;
+
+	if (write(ask[1], "", 1) != 1 ||
+	    read(answer[0], &wrong, sizeof(wrong)) != sizeof(wrong))
+		die("the other process does not answer");
+	if (wrong)
+		stale("%u pages of another process were written", wrong);
+}
+
+static void make_pipes(void)
+{
+	TRY(pipe2(ask, O_CLOEXEC));
+	TRY(pipe2(answer, O_CLOEXEC));
+}
+
+static pid_t fork_witness(void)
+{
+	pid_t pid = TRY(fork());
+
+	if (!pid) {
+		TRY(prctl(PR_SET_PDEATHSIG, SIGKILL));
+		close(ask[1]);
+		be_witness();
+	}
+	return pid;
+}
+
+static void prepare_fork(void)
+{
+	anonymous();
+	make_pipes();
+}
+
+static void fork_only(void)
+{
+	fork_witness();
+}
+
+static void write_half(void)
+{
+	for (size_t i = 0; i < area.count / 2; i++)
+		cpu_store(area.start + i * area.stride, 0xc03 + i);
+}
+
+static void fork_and_write(void)
+{
+	fork_witness();
+	write_half();
+}
+
+/* The subject is the child: what it writes is copied for it. */
+static void become_child(void)
+{
+	pid_t pid = TRY(fork());
+
+	if (pid) {
+		close(ask[1]);
+		be_witness();
+	}
+	TRY(prctl(PR_SET_PDEATHSIG, SIGKILL));
+	close(ask[0]);
+	fill_reads = true;
+}
+
+static void prepare_child(void)
+{
+	prepare_fork();
+	become_child();
+}
+
+static void move_pages_away(void)
+{
+	TRY(mremap(AREA, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
+}
+
+static struct area moved;
+
+static void check_moved(void)
+{
+	moved = area;
+	moved.start = ELSEWHERE;
+	check_pages(device, &moved);
+}
+
+static void whole_tables(void)
+{
+	map_at(AREA, 2 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(AREA, 2 * PMD, MADV_NOHUGEPAGE));
+	TRY(madvise(AREA, 2 * PMD, MADV_POPULATE_WRITE));
+	set_area(AREA, PAGES, 2 * PMD / PAGES);
+}
+
+static void move_tables(void)
+{
+	TRY(mremap(AREA, 2 * PMD, 2 * PMD, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
+}
+
+static int file = -1;
+
+static void shared_file(void)
+{
+	file = TRY(memfd_create("hardware", MFD_CLOEXEC));
+	TRY(ftruncate(file, SIZE));
+	map_at(AREA, SIZE, MAP_SHARED, file);
+	set_area(AREA, PAGES, PAGE);
+}
+
+static void truncate_file(void)
+{
+	TRY(ftruncate(file, SIZE / 2));
+}
+
+static void punch_hole(void)
+{
+	TRY(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SIZE / 4, SIZE / 2));
+}
+
+/* Huge pages: whether one is there is seen by what ATS gives. */
+static void huge(void)
+{
+	map_at(AREA, 2 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(AREA, 2 * PMD, MADV_HUGEPAGE));
+	set_area(AREA, PAGES, 2 * PMD / PAGES);
+}
+
+static void huge_unmap(void)
+{
+	TRY(munmap(AREA, 2 * PMD));
+}
+
+static void huge_protect_part(void)
+{
+	TRY(mprotect(AREA + PMD / 2, PMD / 2, PROT_READ));
+}
+
+static void huge_dontneed_part(void)
+{
+	TRY(madvise(AREA + PMD / 2, PMD / 2, MADV_DONTNEED));
+}
+
+static void not_huge(void)
+{
+	map_at(AREA, 2 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(AREA, 2 * PMD, MADV_NOHUGEPAGE));
+	TRY(madvise(AREA, 2 * PMD, MADV_POPULATE_WRITE));
+	TRY(madvise(AREA, 2 * PMD, MADV_HUGEPAGE));
+	set_area(AREA, PAGES, 2 * PMD / PAGES);
+}
+
+static void collapse(void)
+{
+	TRY(madvise(AREA, 2 * PMD, MADV_COLLAPSE));
+}
+
+static void migrate(void)
+{
+	void *pages[PAGES];
+	int nodes[PAGES], status[PAGES];
+
+	for (size_t to = 0; to < 2; to++) {
+		for (size_t i = 0; i < area.count; i++) {
+			pages[i] = area.start + i * area.stride;
+			nodes[i] = to;
+		}
+		TRY(syscall(SYS_move_pages, 0, area.count, pages, nodes, status,
+			    MPOL_MF_MOVE));
+	}
+}
+
+/* hugetlb: 2M pages, two of them. */
+static void hugetlb(void)
+{
+	map_at(AREA, 2 * PMD, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+	set_area(AREA, PAGES, 2 * PMD / PAGES);
+}
+
+static void prepare_hugetlb_fork(void)
+{
+	hugetlb();
+	make_pipes();
+}
+
+static void prepare_hugetlb_child(void)
+{
+	prepare_hugetlb_fork();
+	become_child();
+}
+
+static void protect_hugetlb(void)
+{
+	TRY(mprotect(AREA, 2 * PMD, PROT_READ));
+}
+
+/* Processes that end while a loop of the device runs. */
+
+/* The file of another process: it does not end with that one. */
+static int take_file(pid_t pid, int fd)
+{
+	int pidfd = TRY(syscall(SYS_pidfd_open, pid, 0));
+	int mine = TRY(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+
+	close(pidfd);
+	return mine;
+}
+
+/* The loop has to go on, but without an access. */
+static void check_stopped(int fd)
+{
+	struct sva_counters a, b;
+
+	a = counters(fd);
+	pause_ms(20);
+	b = counters(fd);
+	if (b.accesses != a.accesses)
+		stale("%llu accesses after the end", b.accesses - a.accesses);
+	if (b.status == SVA_BUSY && b.faults == a.faults && b.accesses == a.accesses)
+		die("the loop stands still");
+}
+
+enum end { END_EXIT, END_EXEC, END_KILL };
+
+static void end_running(enum end how)
+{
+	char number[16], *const idle[] = { "/proc/self/exe", number, "idle", NULL };
+	int ready[2], go[2], fd, mine, status;
+	char c;
+	pid_t pid;
+
+	TRY(pipe(ready));
+	TRY(pipe(go));
+	pid = TRY(fork());
+	if (!pid) {
+		anonymous();
+		fd = open_device(0);
+		device_fill(fd, access_flags(), &area);
+		start_loop(fd, access_flags() & ~SVA_PRI, &area);
+		TRY(write(ready[1], &fd, sizeof(fd)));
+		TRY(read(go[0], &c, 1));
+		if (how == END_EXIT)
+			_exit(0);
+		if (how == END_EXEC) {
+			snprintf(number, sizeof(number), "%d", ready[1]);
+			TRY(execv(idle[0], idle));
+		}
+		for (;;)
+			pause();
+	}
+
+	TRY(close(ready[1]));
+	if (read(ready[0], &fd, sizeof(fd)) != sizeof(fd))
+		die("the process ended");
+	mine = take_file(pid, fd);
+	pause_ms(5);
+	if (!counters(mine).accesses)
+		die("the loop did not begin");
+	if (how == END_KILL)
+		TRY(kill(pid, SIGKILL));
+	else
+		TRY(write(go[1], "", 1));
+	if (how == END_EXEC) {
+		/* The new program says that it runs: the old memory is gone by then. */
+		if (read(ready[0], &c, 1) != 1)
+			die("no other program came");
+	} else {
+		TRY(waitpid(pid, &status, 0));
+	}
+	check_stopped(mine);
+	if (how == END_EXEC) {
+		TRY(kill(pid, SIGKILL));
+		TRY(waitpid(pid, &status, 0));
+	}
+	TRY(close(mine));
+}
+
+static void exit_running(void)
+{
+	end_running(END_EXIT);
+}
+
+static void exec_running(void)
+{
+	end_running(END_EXEC);
+}
+
+static void kill_running(void)
+{
+	end_running(END_KILL);
+}
+
+static void unbind_running(void)
+{
+	int fd;
+
+	anonymous();
+	fd = open_device(0);
+	device_fill(fd, access_flags(), &area);
+	start_loop(fd, access_flags() & ~SVA_PRI, &area);
+	pause_ms(5);
+	if (!counters(fd).accesses)
+		die("the loop did not begin");
+	TRY(ioctl(fd, SVA_UNBIND));
+	check_stopped(fd);
+	TRY(close(fd));
+}
+
+/*
+ * The next process has the PASID of one whose file is still there, and so whatever the
+ * device kept for it. The PASID is free when the old address space is; a CPU may still
+ * have that for a while, so it may take some processes until one gets it.
+ */
+static void reuse_pasid(void)
+{
+	int ready[2], fd, mine, status;
+	__u64 old;
+	pid_t pid;
+
+	TRY(pipe(ready));
+	pid = TRY(fork());
+	if (!pid) {
+		anonymous();
+		write_pages(&area, 0xbad000);
+		fd = open_device(0);
+		device_fill(fd, access_flags(), &area);
+		TRY(write(ready[1], &fd, sizeof(fd)));
+		for (;;)
+			pause();
+	}
+	if (read(ready[0], &fd, sizeof(fd)) != sizeof(fd))
+		die("the process ended");
+	mine = take_file(pid, fd);
+	old = counters(mine).pasid;
+	TRY(ioctl(mine, SVA_UNBIND));
+	TRY(kill(pid, SIGKILL));
+	TRY(waitpid(pid, &status, 0));
+
+	for (int tries = 0; tries < 50; tries++) {
+		pid = TRY(fork());
+		if (!pid) {
+			anonymous();
+			fd = open_device(0);
+			if (counters(fd).pasid != old)
+				_exit(1);
+			check_pages(fd, &area);
+			_exit(0);
+		}
+		TRY(waitpid(pid, &status, 0));
+		if (!status)
+			break;
+		pause_ms(50);
+	}
+	if (status)
+		die("no process got PASID %llu again: %#x", old, status);
+	TRY(close(mine));
+}
+
+/* What one process unmaps, another still has at the same address. */
+static void two_processes(void)
+{
+	int fd, status;
+	pid_t pid;
+	char c;
+
+	make_pipes();
+	anonymous();
+	pid = TRY(fork());
+	if (!pid) {
+		/* Pages of its own, and a PASID. */
+		write_pages(&area, 0x2000);
+		fd = open_device(0);
+		device_fill(fd, access_flags(), &area);
+		TRY(write(answer[1], "", 1));
+		TRY(read(ask[0], &c, 1));
+		for (size_t i = 0; i < area.count; i++) {
+			__u64 data;
+
+			if (!device_read(fd, access_flags(), area.start + i * PAGE, &data) ||
+			    data != 0x2000 + i)
+				stale("page %zu of the other process: %#llx", i, data);
+		}
+		check_pages(fd, &area);
+		_exit(0);
+	}
+	fd = open_device(0);
+	write_pages(&area, 0x3000);
+	device_fill(fd, access_flags(), &area);
+	TRY(read(answer[0], &c, 1));
+	unmap_range();
+	check_pages(fd, &area);
+	TRY(write(ask[1], "", 1));
+	TRY(waitpid(pid, &status, 0));
+	TRY(close(fd));
+}
+
+static void two_devices(void)
+{
+	int fd[2];
+
+	anonymous();
+	for (int i = 0; i < 2; i++) {
+		fd[i] = open_device(i);
+		device_fill(fd[i], access_flags(), &area);
+	}
+	unmap_hole();
+	for (int i = 0; i < 2; i++) {
+		check_pages(fd[i], &area);
+		TRY(close(fd[i]));
+	}
+}
+
+/* What the process itself cannot access. */
+static void bad_accesses(void)
+{
+	static const __u64 bad[] = {
+		0, 0x7fffffff000,			/* nothing there */
+		0x7ffffffff000, 0x800000000000,		/* the end, and beyond */
+		0xffff888000100000, 0xffffffff81000000,	/* the kernel's */
+		0xfffffffffffff000, 0xfee00000,
+	};
+	__u64 data;
+	int fd;
+
+	map_at(AREA, PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	set_area(AREA, 1, PAGE);
+	TRY(mprotect(AREA, PAGE, PROT_READ));
+	fd = open_device(0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		if (device_read(fd, access_flags(), (void *)(uintptr_t)bad[i], &data))
+			stale("%#llx was read", bad[i]);
+		if (device_write(fd, access_flags(), (void *)(uintptr_t)bad[i], 0))
+			stale("%#llx was written", bad[i]);
+	}
+	check_pages(fd, &area);
+	TRY(close(fd));
+}
+
+const struct op ops[] = {
+	{ "munmap, a page", PAGE, one_page, unmap_page },
+	{ "munmap, a range", SIZE, anonymous, unmap_range },
+	{ "munmap, a hole", SIZE / 2, anonymous, unmap_hole },
+	{ "munmap, across 2^46", 2 * PAGE, two_sides, unmap_two_sides },
+	{ "munmap, page tables", 16 * PMD, sparse, unmap_sparse },
+	{ "munmap, tables reused", 16 * PMD, sparse, unmap_and_reuse },
+	{ "mmap over it", SIZE, anonymous, map_over },
+	{ "mprotect, read only", SIZE, anonymous, protect_read },
+	{ "mprotect, none", SIZE, anonymous, protect_none },
+	{ "MADV_DONTNEED", SIZE, anonymous, dontneed },
+	{ "MADV_FREE, reclaim", SIZE, anonymous, lazy_free },
+	{ "MADV_PAGEOUT", SIZE, anonymous, page_out },
+	{ "fork", SIZE, prepare_fork, fork_only, check_witness },
+	{ "fork, write", SIZE, prepare_fork, fork_and_write, check_witness },
+	{ "write in the child", SIZE / 2, prepare_child, write_half, check_witness },
+	{ "mremap", SIZE, anonymous, move_pages_away, check_moved },
+	{ "mremap, page tables", 2 * PMD, whole_tables, move_tables },
+	{ "truncate", SIZE / 2, shared_file, truncate_file },
+	{ "punch a hole", SIZE / 2, shared_file, punch_hole },
+	{ "huge page, munmap", 2 * PMD, huge, huge_unmap },
+	{ "huge page, mprotect half", PMD / 2, huge, huge_protect_part },
+	{ "huge page, half gone", PMD / 2, huge, huge_dontneed_part },
+	{ "huge page, collapse", 2 * PMD, not_huge, collapse },
+	{ "migration", SIZE, anonymous, migrate },
+	{ "huge page, migration", 2 * PMD, huge, migrate },
+	{ "hugetlb, munmap", 2 * PMD, hugetlb, huge_unmap },
+	{ "hugetlb, mprotect", 2 * PMD, hugetlb, protect_hugetlb },
+	{ "hugetlb, fork, write", 2 * PMD, prepare_hugetlb_fork, fork_and_write,
+	  check_witness },
+	{ "hugetlb, write in child", PMD, prepare_hugetlb_child, write_half,
+	  check_witness },
+	{ "exit, DMA running", SIZE, .run = exit_running },
+	{ "exec, DMA running", SIZE, .run = exec_running },
+	{ "SIGKILL, DMA running", SIZE, .run = kill_running },
+	{ "unbind, DMA running", SIZE, .run = unbind_running },
+	{ "PASID of another before", SIZE, .run = reuse_pasid },
+	{ "two processes, a device", SIZE, .run = two_processes },
+	{ "a process, two devices", SIZE / 2, .run = two_devices },
+	{ "bad addresses", 0, .run = bad_accesses },
+};
+
+const size_t nr_ops = ARRAY_SIZE(ops);
