@@ -86,6 +86,11 @@ bench: ## measure the base and the series side by side, and write results/
 	@scripts/install-deps bench
 	@$(LOCKED) scripts/run-bench
 
+.PHONY: hardware
+hardware: ## boot base and series with VT-d emulated, and devices that use the page tables of processes
+	@scripts/install-deps qemu
+	@$(LOCKED) scripts/run-hardware
+
 .PHONY: qemu
 qemu: ## build the QEMU that has an IOMMU for shared page tables, and a device for it
 	@scripts/install-deps qemu
