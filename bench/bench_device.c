@@ -53,6 +53,12 @@ struct bench_call {
 	int level;
 };
 
+/* What a driver makes of it: how many commands, and whether these are for all of the mm. */
+struct bench_cost {
+	unsigned long commands;
+	bool whole;
+};
+
 static bool bench_is_full(const struct bench_call *call)
 {
 	return !call->start && call->end == ULONG_MAX;
@@ -64,14 +70,15 @@ static bool bench_is_full(const struct bench_call *call)
  * amd_iommu_dev_flush_pasid_pages() with amd_iommu_dev_flush_complete(). The stock
  * drivers take a single block, and so do both for the whole mm.
  */
-static unsigned long bench_block_commands(const struct bench_call *call)
+static struct bench_cost bench_block_cost(const struct bench_call *call)
 {
+	const bool whole = bench_is_full(call);
+
 #ifndef BENCH_STOCK
-	if (!bench_is_full(call) &&
-	    iommu_sva_split_range(call->start, call->end - 1))
-		return 5;
+	if (!whole && iommu_sva_split_range(call->start, call->end - 1))
+		return (struct bench_cost) { 5, false };
 #endif
-	return 3;
+	return (struct bench_cost) { 3, whole };
 }
 
 /* As arm_smmu_cmdq_batch_add_range() splits a number of pages. */
@@ -102,14 +109,15 @@ static unsigned long bench_smmu_ranges(unsigned long nr_pages, bool of_level)
  * and the limit of arm_smmu_inv_size_too_big(); the other has that of the level, as
  * in arm_smmu_sva_make_inv(). 4K pages, and no erratum that repeats commands.
  */
-static unsigned long bench_smmu_commands(const struct bench_call *call,
+static struct bench_cost bench_smmu_cost(const struct bench_call *call,
 					 bool ranges)
 {
+	const struct bench_cost all = { 1 + 3, true };
 	unsigned long granule = 0, start = call->start, last = call->end - 1;
 	bool of_level;
 
 	if (bench_is_full(call))
-		return 1 + 3;
+		return all;
 	if (call->level == PGTABLE_LEVEL_PTE)
 		granule = PAGE_SIZE;
 	else if (call->level == PGTABLE_LEVEL_PMD)
@@ -122,16 +130,18 @@ static unsigned long bench_smmu_commands(const struct bench_call *call,
 	start = ALIGN_DOWN(start, granule);
 	last |= granule - 1;
 	if (ranges)
-		return bench_smmu_ranges((last - start + 1) >> PAGE_SHIFT,
-					 of_level) + 3;
+		return (struct bench_cost) {
+			bench_smmu_ranges((last - start + 1) >> PAGE_SHIFT,
+					  of_level) + 3, false,
+		};
 #ifdef BENCH_STOCK
 	if (last - start + 1 >= granule << (ilog2(granule) - 3))
-		return 1 + 3;
+		return all;
 #else
 	if (last - start + 1 > granule * BENCH_SMMU_MAX_CMDS)
-		return 1 + 3;
+		return all;
 #endif
-	return (last - start + 1) / granule + 3;
+	return (struct bench_cost) { (last - start + 1) / granule + 3, false };
 }
 
 #ifdef BENCH_STOCK
@@ -139,11 +149,13 @@ static unsigned long bench_smmu_commands(const struct bench_call *call,
  * ocxl: one command for each page, each of which is waited for. One for the whole
  * mm, as it is meant: the driver does not return then.
  */
-static unsigned long bench_ocxl_commands(const struct bench_call *call)
+static struct bench_cost bench_ocxl_cost(const struct bench_call *call)
 {
 	if (bench_is_full(call))
-		return 1;
-	return DIV_ROUND_UP(call->end - call->start, PAGE_SIZE);
+		return (struct bench_cost) { 1, true };
+	return (struct bench_cost) {
+		DIV_ROUND_UP(call->end - call->start, PAGE_SIZE), false,
+	};
 }
 #else
 /* As in ocxl_invalidate_range() */
@@ -161,15 +173,15 @@ static unsigned long bench_ocxl_pages(const struct bench_call *call, int level,
 }
 
 /* The same, for each size of page that may have changed; up to a limit. */
-static unsigned long bench_ocxl_commands(const struct bench_call *call)
+static struct bench_cost bench_ocxl_cost(const struct bench_call *call)
 {
 	unsigned long nr = bench_ocxl_pages(call, PGTABLE_LEVEL_PTE, PAGE_SIZE) +
 			   bench_ocxl_pages(call, PGTABLE_LEVEL_PMD, SZ_2M) +
 			   bench_ocxl_pages(call, PGTABLE_LEVEL_PUD, SZ_1G);
 
 	if (!call->leaf || !call->start || !nr || nr > BENCH_OCXL_MAX_CMDS)
-		return 1;
-	return nr;
+		return (struct bench_cost) { 1, true };
+	return (struct bench_cost) { nr, false };
 }
 #endif
 
@@ -190,31 +202,34 @@ static void bench_held(const struct bench_dev *dev, bool *held)
 static u64 bench_count(struct bench_dev *dev, const struct bench_call *call,
 		       const bool *held)
 {
-	const unsigned long vtd = bench_block_commands(call);
-	const unsigned long commands[BENCH_NR_MODELS] = {
-		[BENCH_VTD] = vtd,
-		[BENCH_AMD] = vtd,
-		[BENCH_SMMU] = bench_smmu_commands(call, false),
-		[BENCH_SMMU_RANGE] = bench_smmu_commands(call, true),
-		[BENCH_OCXL] = bench_ocxl_commands(call),
+	const struct bench_cost blocks = bench_block_cost(call);
+	const struct bench_cost cost[BENCH_NR_MODELS] = {
+		[BENCH_VTD] = blocks,
+		[BENCH_AMD] = blocks,
+		[BENCH_SMMU] = bench_smmu_cost(call, false),
+		[BENCH_SMMU_RANGE] = bench_smmu_cost(call, true),
+		[BENCH_OCXL] = bench_ocxl_cost(call),
 	};
 	struct bench_counters *count = &dev->count;
 	int i, model;
 
-	for (i = 0; i < BENCH_NR_HELD; i++) {
+	for (i = 0; i < BENCH_NR_HELD; i++)
 		count->sum[i].calls += held[i];
-		for (model = 0; model < BENCH_NR_MODELS; model++)
-			count->sum[i].commands[model] += held[i] * commands[model];
+	for (model = 0; model < BENCH_NR_MODELS; model++) {
+		const u64 commands = cost[model].commands;
+
+		for (i = 0; i < BENCH_NR_HELD; i++)
+			count->sum[i].commands[model] += held[i] * commands;
+		count->most[model] = max(count->most[model], commands);
+		count->whole[model] += cost[model].whole;
 	}
-	for (model = 0; model < BENCH_NR_MODELS; model++)
-		count->most[model] = max(count->most[model], commands[model]);
 	count->leaf += call->leaf;
 	count->level += call->level >= 0;
 	if (bench_is_full(call))
 		count->full++;
 	else
 		count->bytes += call->end - call->start;
-	return commands[dev->attach.model] * dev->attach.latency;
+	return cost[dev->attach.model].commands * dev->attach.latency;
 }
 
 static void bench_wait(u64 until)

@@ -74,6 +74,7 @@ enum bench_held {
  * @level: calls with the level
  * @bytes: bytes of the calls, without those of @full
  * @most: by enum bench_model, the most commands of one call
+ * @whole: by enum bench_model, calls for which it loses all of the mm
  * @sum: by enum bench_held
  */
 struct bench_counters {
@@ -83,6 +84,7 @@ struct bench_counters {
 	__u64 level;
 	__u64 bytes;
 	__u64 most[BENCH_NR_MODELS];
+	__u64 whole[BENCH_NR_MODELS];
 	struct bench_sum sum[BENCH_NR_HELD];
 };
 

@@ -58,6 +58,7 @@ extern const struct op *doing;
 /* Called in a child whose mm ends or is replaced; returns a file or -1. */
 extern int (*attach_child)(void);
 
+void on_cpu(int cpu);
 void set_up_system(void);
 void set_up_ops(void);
 void map_rest(void);

@@ -48,6 +48,15 @@ static int open_bench(__u32 kind, __u32 nr, __u32 count, __u32 model,
 	return fd;
 }
 
+/* A child does not run before its parent waits, so that it is the latter that breaks COW. */
+static void be_first(void)
+{
+	const struct sched_param param = { .sched_priority = 1 };
+
+	TRY(sched_setscheduler(0, SCHED_FIFO, &param));
+	on_cpu(0);
+}
+
 static void begin(const struct op *op)
 {
 	doing = op;
@@ -185,7 +194,8 @@ static void show_precision(const char *what, const struct op *op, int stlb,
 		seen->brackets.brackets);
 	print_calls(&seen->bench);
 	for (size_t i = 0; i < ARRAY_SIZE(models); i++)
-		fprintf(report, " most_%s=%llu", models[i], seen->bench.most[i]);
+		fprintf(report, " most_%s=%llu whole_%s=%llu", models[i],
+			seen->bench.most[i], models[i], seen->bench.whole[i]);
 	fprintf(report, " kept=%llu of=%llu",
 		kept(seen->before.cached, seen->after.fills, seen->refilled.fills),
 		seen->before.cached);
@@ -216,6 +226,7 @@ static void run_precision(void)
 	const int stlb = TRY(open("/dev/mmu_notifier_test", O_RDWR | O_CLOEXEC));
 	int tlb, kvm, in_range;
 
+	be_first();
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	TRY(seen == MAP_FAILED ? -1 : 0);
@@ -286,21 +297,14 @@ static void check_icount(void)
 		die("the TSC does not count instructions: %llu", took);
 }
 
-static void be_alone(void)
-{
-	const struct sched_param param = { .sched_priority = 1 };
-
-	TRY(sched_setscheduler(0, SCHED_FIFO, &param));
-	check_icount();
-}
-
 static void run_cost(void)
 {
 	const unsigned int use = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? COST_TWO :
 				 COST;
 	int fd;
 
-	be_alone();
+	be_first();
+	check_icount();
 	attach_child = attach_state;
 	for (state = states; state < states + ARRAY_SIZE(states); state++) {
 		fd = attach_state();
@@ -375,7 +379,8 @@ static void scale_intervals_apart(const char *what, __u32 kind)
 
 static void run_scale(void)
 {
-	be_alone();
+	be_first();
+	check_icount();
 	begin(&ops[0]);
 	measure_scale("tlb", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -551,11 +556,8 @@ static void *work_alone(void *arg)
 {
 	const size_t nr = (uintptr_t)arg;
 	char *start = ARENA + nr * HUGE;
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(nr % sysconf(_SC_NPROCESSORS_ONLN), &set);
-	TRY(sched_setaffinity(0, sizeof(set), &set));
+	on_cpu(nr % sysconf(_SC_NPROCESSORS_ONLN));
 	for (unsigned int chunk = 0; chunk < CHUNKS; chunk++) {
 		work->prepare(start);
 		pthread_barrier_wait(&all_there);

@@ -311,7 +311,7 @@ static int to_other[2] = { -1, -1 }, from_other[2];
 static bool leave;
 static unsigned int round_first, round_other;
 
-static void on_cpu(int cpu)
+void on_cpu(int cpu)
 {
 	cpu_set_t set;
 
@@ -691,26 +691,24 @@ const struct op ops[] = {
 	  .prepare = map_visited, .change = page_out, .times = 100 },
 	{ .name = "reclaim_64_busy", .uses = WALL,
 	  .prepare = map_shared, .change = page_out, .restore = let_leave },
-	{ .name = "fork_vmas_1", .uses = PRECISION | COST | WALL,
+	{ .name = "fork_vmas_1", .uses = PRECISION | WALL,
 	  .vmas = 1, .prepare = map_vmas, .change = fork_vmas,
-	  .restore = reap, .count = forked_bytes, .scattered = true,
-	  .times = 20 },
-	{ .name = "mprotect_vmas_1", .uses = PRECISION | COST | WALL,
+	  .restore = reap, .count = forked_bytes, .scattered = true },
+	{ .name = "mprotect_vmas_1", .uses = PRECISION | WALL,
 	  .vmas = 1, .prepare = map_vmas, .change = protect_vmas,
-	  .changes = 1 * PAGE, .times = 20 },
-	{ .name = "munmap_vmas_1", .uses = PRECISION | COST | WALL,
+	  .changes = 1 * PAGE },
+	{ .name = "munmap_vmas_1", .uses = PRECISION | WALL,
 	  .vmas = 1, .prepare = map_vmas, .change = unmap_vmas,
-	  .changes = 1 * PAGE, .tables = true, .times = 20 },
-	{ .name = "fork_vmas_10", .uses = PRECISION | COST | WALL,
+	  .changes = 1 * PAGE, .tables = true },
+	{ .name = "fork_vmas_10", .uses = PRECISION | WALL,
 	  .vmas = 10, .prepare = map_vmas, .change = fork_vmas,
-	  .restore = reap, .count = forked_bytes, .scattered = true,
-	  .times = 20 },
-	{ .name = "mprotect_vmas_10", .uses = PRECISION | COST | WALL,
+	  .restore = reap, .count = forked_bytes, .scattered = true },
+	{ .name = "mprotect_vmas_10", .uses = PRECISION | WALL,
 	  .vmas = 10, .prepare = map_vmas, .change = protect_vmas,
-	  .changes = 10 * PAGE, .times = 20 },
-	{ .name = "munmap_vmas_10", .uses = PRECISION | COST | WALL,
+	  .changes = 10 * PAGE },
+	{ .name = "munmap_vmas_10", .uses = PRECISION | WALL,
 	  .vmas = 10, .prepare = map_vmas, .change = unmap_vmas,
-	  .changes = 10 * PAGE, .tables = true, .times = 20 },
+	  .changes = 10 * PAGE, .tables = true },
 	{ .name = "fork_vmas_100", .uses = PRECISION | COST | WALL,
 	  .vmas = 100, .prepare = map_vmas, .change = fork_vmas,
 	  .restore = reap, .count = forked_bytes, .scattered = true,
@@ -721,16 +719,15 @@ const struct op ops[] = {
 	{ .name = "munmap_vmas_100", .uses = PRECISION | COST | WALL,
 	  .vmas = 100, .prepare = map_vmas, .change = unmap_vmas,
 	  .changes = 100 * PAGE, .tables = true, .times = 20 },
-	{ .name = "fork_vmas_1000", .uses = PRECISION | COST | WALL,
+	{ .name = "fork_vmas_1000", .uses = PRECISION | WALL,
 	  .vmas = 1000, .prepare = map_vmas, .change = fork_vmas,
-	  .restore = reap, .count = forked_bytes, .scattered = true,
-	  .times = 20 },
-	{ .name = "mprotect_vmas_1000", .uses = PRECISION | COST | WALL,
+	  .restore = reap, .count = forked_bytes, .scattered = true },
+	{ .name = "mprotect_vmas_1000", .uses = PRECISION | WALL,
 	  .vmas = 1000, .prepare = map_vmas, .change = protect_vmas,
-	  .changes = 1000 * PAGE, .times = 20 },
-	{ .name = "munmap_vmas_1000", .uses = PRECISION | COST | WALL,
+	  .changes = 1000 * PAGE },
+	{ .name = "munmap_vmas_1000", .uses = PRECISION | WALL,
 	  .vmas = 1000, .prepare = map_vmas, .change = unmap_vmas,
-	  .changes = 1000 * PAGE, .tables = true, .times = 20 },
+	  .changes = 1000 * PAGE, .tables = true },
 };
 
 const size_t nr_ops = ARRAY_SIZE(ops);
