@@ -48,15 +48,6 @@ static int open_bench(__u32 kind, __u32 nr, __u32 count, __u32 model,
 	return fd;
 }
 
-/* A child does not run before its parent waits, so that it is the latter that breaks COW. */
-static void be_first(void)
-{
-	const struct sched_param param = { .sched_priority = 1 };
-
-	TRY(sched_setscheduler(0, SCHED_FIFO, &param));
-	on_cpu(0);
-}
-
 static void begin(const struct op *op)
 {
 	doing = op;
@@ -226,7 +217,6 @@ static void run_precision(void)
 	const int stlb = TRY(open("/dev/mmu_notifier_test", O_RDWR | O_CLOEXEC));
 	int tlb, kvm, in_range;
 
-	be_first();
 	seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	TRY(seen == MAP_FAILED ? -1 : 0);
@@ -297,14 +287,21 @@ static void check_icount(void)
 		die("the TSC does not count instructions: %llu", took);
 }
 
+static void be_alone(void)
+{
+	const struct sched_param param = { .sched_priority = 1 };
+
+	TRY(sched_setscheduler(0, SCHED_FIFO, &param));
+	check_icount();
+}
+
 static void run_cost(void)
 {
 	const unsigned int use = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? COST_TWO :
 				 COST;
 	int fd;
 
-	be_first();
-	check_icount();
+	be_alone();
 	attach_child = attach_state;
 	for (state = states; state < states + ARRAY_SIZE(states); state++) {
 		fd = attach_state();
@@ -379,8 +376,7 @@ static void scale_intervals_apart(const char *what, __u32 kind)
 
 static void run_scale(void)
 {
-	be_first();
-	check_icount();
+	be_alone();
 	begin(&ops[0]);
 	measure_scale("tlb", 0);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {

@@ -224,13 +224,37 @@ static size_t faults(void)
 	return usage.ru_minflt;
 }
 
-/* The child has the pages too, so each write replaces one. */
-static void fork_and_write(void)
+void on_cpu(int cpu)
 {
-	replaced = faults();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TRY(sched_setaffinity(0, sizeof(set), &set));
+}
+
+/*
+ * The child has the pages until it is reaped. It does not run before the parent is
+ * back, or sometimes it would be the child that breaks COW of what both write to.
+ */
+static void fork_first(void)
+{
+	const struct sched_param first = { .sched_priority = 1 }, other = { };
+	const int policy = TRY(sched_getscheduler(0));
+
+	on_cpu(0);
+	TRY(sched_setscheduler(0, SCHED_FIFO, &first));
 	child = TRY(fork());
 	while (!child)
 		pause();
+	TRY(sched_setscheduler(0, policy, policy == SCHED_FIFO ? &first : &other));
+}
+
+/* Each write replaces a page. */
+static void fork_and_write(void)
+{
+	replaced = faults();
+	fork_first();
 	for (size_t i = 0; i < SMALL; i++)
 		ARENA[i * PAGE] = 2;
 	replaced = faults() - replaced;
@@ -271,14 +295,6 @@ static void map_vmas(void)
 	replaced = 0;
 }
 
-/* The child has the pages until it is reaped, so what is written is replaced. */
-static void fork_vmas(void)
-{
-	child = TRY(fork());
-	while (!child)
-		pause();
-}
-
 static void protect_vmas(void)
 {
 	TRY(mprotect(ARENA, doing->vmas * PAGE, PROT_READ));
@@ -310,15 +326,6 @@ static void move_table(void)
 static int to_other[2] = { -1, -1 }, from_other[2];
 static bool leave;
 static unsigned int round_first, round_other;
-
-void on_cpu(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	TRY(sched_setaffinity(0, sizeof(set), &set));
-}
 
 /* Side by side: a round begins when both are there. */
 static void advise_rounds(char *start, unsigned int *mine, unsigned int *theirs)
@@ -692,7 +699,7 @@ const struct op ops[] = {
 	{ .name = "reclaim_64_busy", .uses = WALL,
 	  .prepare = map_shared, .change = page_out, .restore = let_leave },
 	{ .name = "fork_vmas_1", .uses = PRECISION | WALL,
-	  .vmas = 1, .prepare = map_vmas, .change = fork_vmas,
+	  .vmas = 1, .prepare = map_vmas, .change = fork_first,
 	  .restore = reap, .count = forked_bytes, .scattered = true },
 	{ .name = "mprotect_vmas_1", .uses = PRECISION | WALL,
 	  .vmas = 1, .prepare = map_vmas, .change = protect_vmas,
@@ -701,7 +708,7 @@ const struct op ops[] = {
 	  .vmas = 1, .prepare = map_vmas, .change = unmap_vmas,
 	  .changes = 1 * PAGE, .tables = true },
 	{ .name = "fork_vmas_10", .uses = PRECISION | WALL,
-	  .vmas = 10, .prepare = map_vmas, .change = fork_vmas,
+	  .vmas = 10, .prepare = map_vmas, .change = fork_first,
 	  .restore = reap, .count = forked_bytes, .scattered = true },
 	{ .name = "mprotect_vmas_10", .uses = PRECISION | WALL,
 	  .vmas = 10, .prepare = map_vmas, .change = protect_vmas,
@@ -710,7 +717,7 @@ const struct op ops[] = {
 	  .vmas = 10, .prepare = map_vmas, .change = unmap_vmas,
 	  .changes = 10 * PAGE, .tables = true },
 	{ .name = "fork_vmas_100", .uses = PRECISION | COST | WALL,
-	  .vmas = 100, .prepare = map_vmas, .change = fork_vmas,
+	  .vmas = 100, .prepare = map_vmas, .change = fork_first,
 	  .restore = reap, .count = forked_bytes, .scattered = true,
 	  .times = 20 },
 	{ .name = "mprotect_vmas_100", .uses = PRECISION | COST | WALL,
@@ -720,7 +727,7 @@ const struct op ops[] = {
 	  .vmas = 100, .prepare = map_vmas, .change = unmap_vmas,
 	  .changes = 100 * PAGE, .tables = true, .times = 20 },
 	{ .name = "fork_vmas_1000", .uses = PRECISION | WALL,
-	  .vmas = 1000, .prepare = map_vmas, .change = fork_vmas,
+	  .vmas = 1000, .prepare = map_vmas, .change = fork_first,
 	  .restore = reap, .count = forked_bytes, .scattered = true },
 	{ .name = "mprotect_vmas_1000", .uses = PRECISION | WALL,
 	  .vmas = 1000, .prepare = map_vmas, .change = protect_vmas,
