@@ -26,7 +26,7 @@ help: ## this list
 	@echo '  PEERS=     which rows of configs/peers make peers runs, by name (default all)'
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  PHASES=    which parts of make bench to measure (default all, which writes results/)'
-	@echo '  ROUNDS=    how often make bench asks the wall clock (default 7)'
+	@echo '  ROUNDS=    how often make bench asks the wall clock (default 5)'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  QEMU_SOURCE= an archive of QEMU for make qemu, or a folder that has it'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'

@@ -23,7 +23,7 @@
 
 #include "bench.h"
 
-#define WALL_TIMES	15
+#define WALL_TIMES	7
 #define FILL_MAX	(32ul << 20)	/* half of the entries */
 
 FILE *report;
@@ -555,9 +555,11 @@ static void *work_alone(void *arg)
 
 	on_cpu(nr % sysconf(_SC_NPROCESSORS_ONLN));
 	for (unsigned int chunk = 0; chunk < CHUNKS; chunk++) {
+		/* The counters were read. */
+		pthread_barrier_wait(&all_there);
 		work->prepare(start);
 		pthread_barrier_wait(&all_there);
-		/* The counters are reset. */
+		/* They are reset. */
 		pthread_barrier_wait(&all_there);
 		began[nr] = now();
 		for (unsigned int i = 0; i < ROUNDS; i++)
@@ -594,6 +596,7 @@ static void measure_threads(const char *device, size_t nr, int fd)
 		TRY(errno ? -1 : 0);
 	}
 	for (unsigned int chunk = 0; chunk < CHUNKS; chunk++) {
+		pthread_barrier_wait(&all_there);
 		pthread_barrier_wait(&all_there);
 		TRY(ioctl(fd, BENCH_RESET));
 		pthread_barrier_wait(&all_there);
