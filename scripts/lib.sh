@@ -235,6 +235,15 @@ fixes() {
 		sed "/^$END_OF_FIXES\$/,\$d" "$SERIES/series" | sed -e 's/#.*//' -e '/^[[:space:]]*$/d'
 }
 
+# tree_now: build/tree as it is, uncommitted changes too, as a commit.
+tree_now() {
+	local rev
+	# Where files were only touched, stash would fail.
+	tree_git update-index -q --refresh || true
+	rev=$(tree_git stash create)
+	echo "${rev:-HEAD}"
+}
+
 # second_tree REV: build/second/tree, a work tree of build/tree, at REV.
 second_tree() {
 	local rev
