@@ -7,9 +7,7 @@
 #define _GNU_SOURCE
 #include "hardware.h"
 
-static struct {
-	struct sva_counters counters;
-} before;
+static struct sva_counters before;
 
 int open_device(unsigned int nr)
 {
@@ -226,7 +224,7 @@ static void read_trace(void)
 
 void measure_start(int fd)
 {
-	before.counters = counters(fd);
+	before = counters(fd);
 	put_file(TRACING "trace", "");
 	put_file(TRACING "events/intel_iommu/qi_submit/enable", "1");
 }
@@ -238,8 +236,8 @@ void measure_end(int fd)
 
 	put_file(TRACING "events/intel_iommu/qi_submit/enable", "0");
 	read_trace();
-	result->dropped = after.dropped - before.counters.dropped;
-	for (__u64 i = before.counters.log_total; i < after.log_total; i++) {
+	result->dropped = after.dropped - before.dropped;
+	for (__u64 i = before.log_total; i < after.log_total; i++) {
 		log.index = i;
 		TRY(ioctl(fd, SVA_LOG, &log));
 		if (log.pasid != after.pasid)
