@@ -28,10 +28,10 @@
  * WRONG: FORK_TESTS_FIRST: fork() tests what is pending when it begins
  * RIGHT: FORK_TESTS: it could test at its end
  * WRONG: WRITE_FIRST: a dirty page is written out before the flush
- * WRONG: FREE_FIRST: the page is freed before the flush
  * WRONG: KEEPS: the device keeps what it has cached when it is unregistered
  * WRONG: REMOVE_EARLY: a clean page leaves its cache before the flush, and a fault sets another one at its address while the device has the old one
  * RIGHT: REMOVE_EARLY FAULT_PENDING: unless the fault reports what is pending
+ * WRONG: REMOVE_EARLY FAULT_PENDING FREE_FIRST: but not if the page is freed before the flush
  */
 
 bool ptl[2];
