@@ -63,6 +63,11 @@ check: ## checkpatch, sparse, W=1, kernel-doc, Sphinx, spelling, scripts and the
 	@scripts/install-deps check
 	@$(LOCKED) scripts/check-all
 
+.PHONY: builds
+builds: ## compile for other architectures and random configurations; BUILDS= says how many, SEED= the first
+	@scripts/install-deps builds
+	@$(LOCKED) scripts/check-builds
+
 .PHONY: models
 models: ## verify the spin models in docs/models, and see their wrong variants refuted
 	@scripts/install-deps models

@@ -288,3 +288,10 @@ kernel_make() {
 		make --no-print-directory -C "$tree" O="$dir" ARCH="$ARCH_KERNEL" \
 		CROSS_COMPILE="$ARCH_CROSS" CC="$cc" HOSTCC="$hostcc" -j"$JOBS" "$@" </dev/null
 }
+
+# built_sources TREE BUILD_DIR FOLDER/...: the .c files of the folders that a kernel
+# which is configured and prepared there is made of.
+built_sources() {
+	kernel_make "$1" "$2" -n "${@:3}" 2>/dev/null |
+		grep -oE ' -c -o [^ ]+\.o ' | sed 's/.* -o //;s/\.o .*/.c/' | sort -u
+}
