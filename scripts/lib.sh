@@ -276,14 +276,15 @@ print_errors() {
 }
 
 # kernel_make TREE BUILD_DIR ARGS: the kernel's make for ARCH, out of tree.
-# The same input gives the same output on every machine.
+# The same input gives the same output on every machine. The headers of an object are
+# known from its .d, without the preprocessor: a fifth less to do where nothing is cached.
 kernel_make() {
 	local tree=$1 dir=$2 cc="${ARCH_CROSS}gcc" hostcc=gcc
 	shift 2
 	if command -v ccache >/dev/null; then
 		cc="ccache $cc" hostcc="ccache gcc"
 	fi
-	CCACHE_BASEDIR=${dir%/kernels/*} KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=series \
+	CCACHE_BASEDIR=${dir%/kernels/*} CCACHE_DEPEND=1 KBUILD_BUILD_USER=series KBUILD_BUILD_HOST=series \
 		KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00' \
 		make --no-print-directory -C "$tree" O="$dir" ARCH="$ARCH_KERNEL" \
 		CROSS_COMPILE="$ARCH_CROSS" CC="$cc" HOSTCC="$hostcc" -j"$JOBS" "$@" </dev/null
