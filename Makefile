@@ -27,6 +27,8 @@ help: ## this list
 	@echo '  MUTANTS=   which mutants make mutants tries, by name (default all)'
 	@echo '  PHASES=    which parts of make bench to measure (default all, which writes results/)'
 	@echo '  ROUNDS=    how often make bench asks the wall clock (default 5)'
+	@echo '  PART=      a part of make parts, globs, or all, for make part and make post'
+	@echo '  SIGN=      who posts, "Name <address>", for make post'
 	@echo '  FROM=      the patch that make bisect begins with (default 1)'
 	@echo '  QEMU_SOURCE= an archive of QEMU for make qemu, or a folder that has it'
 	@echo '  JOBS=      parallel compile jobs (default: number of CPUs)'
@@ -108,6 +110,18 @@ setup: ## install what is missing, or say what to install
 .PHONY: fetch
 fetch: setup ## find the base kernel and import it into build/tree
 	@$(LOCKED) scripts/fetch-base
+
+.PHONY: parts
+parts: setup ## list the parts: their size, their tree, what they need, and when make part was run
+	@$(LOCKED) scripts/list-parts
+
+.PHONY: part
+part: setup ## build and test PART= alone, on the base and what it needs, patch by patch
+	@$(LOCKED) scripts/try-part
+
+.PHONY: post
+post: ## write the mails of PART= to build/post/, signed off by SIGN="Name <address>"; send nothing
+	@$(LOCKED) scripts/write-mails
 
 .PHONY: tree
 tree: setup ## make build/tree the base with each patch as a commit

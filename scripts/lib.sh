@@ -219,20 +219,27 @@ require_exported() {
 		die "build/tree holds $work, $1: commit and run make export, or throw it away with git -C build/tree reset --hard exported"
 }
 
-# The patches of the series, in order, without comments.
-series_patches() {
-	[[ -f $SERIES/series ]] || die "patches/$BASE/series is missing"
-	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$SERIES/series"
+# series_parts: the parts of the series, the folders of patches/BASE, in order.
+series_parts() {
+	local part
+	for part in "$SERIES"/*/series; do
+		[[ -f $part ]] || die "patches/$BASE has no part: a folder NN-NAME with a file series"
+		part=${part%/series}
+		echo "${part##*/}"
+	done
 }
 
-# What ends the fixes in the list of patches: they come first, and do without the
-# rest of the series.
-END_OF_FIXES='# end of fixes'
+# part_patches PART: its patches, in order, each as PART/FILE.
+part_patches() {
+	sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' -e "s,^,$1/," "$SERIES/$1/series"
+}
 
-# fixes: those patches, in order.
-fixes() {
-	! grep -qsxF "$END_OF_FIXES" "$SERIES/series" ||
-		sed "/^$END_OF_FIXES\$/,\$d" "$SERIES/series" | sed -e 's/#.*//' -e '/^[[:space:]]*$/d'
+# series_patches: those of all parts.
+series_patches() {
+	local part
+	for part in $(series_parts); do
+		part_patches "$part"
+	done
 }
 
 # tree_now: build/tree as it is, uncommitted changes too, as a commit.

@@ -5,7 +5,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8
 unset KERNEL BASE ARCH SUITES VARIANTS MUTANTS WORK BOOT
-unset BUILDS CONFIG VARIANTS_TABLE EACH_KERNEL LIMIT STRESS_SECONDS SEED PHASES ROUNDS
+unset BUILDS PART PARTIAL SIGN CONFIG VARIANTS_TABLE EACH_KERNEL LIMIT STRESS_SECONDS SEED PHASES ROUNDS
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/mmu-notifier-test.XXXXXX")
 trap 'rm -rf "$SCRATCH"' EXIT
@@ -13,7 +13,10 @@ trap 'exit 130' INT TERM
 P=$SCRATCH/project
 mkdir "$P"
 cp -r "$PROJECT"/{scripts,bases,configs,Makefile} "$P"
-mkdir -p "$P/patches/v7.3"
+# One part, in which there is nothing yet.
+mkdir -p "$P/patches/v7.3/01-first"
+printf '%s\n' 'Tree: mm' 'Tests: x86_64/smp' >"$P/patches/v7.3/01-first/part"
+: >"$P/patches/v7.3/01-first/series"
 
 fail() {
 	echo "FAILED (line ${BASH_LINENO[-2]}): $*"
