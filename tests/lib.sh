@@ -64,3 +64,31 @@ toy_series() {
 	"${g[@]}" commit -qm $'mm: add a file\n\nBody \u2014 two.'
 	"$P/scripts/export-series"
 }
+
+# toy_parts: a tree on the toy kernel with four parts of a commit each, first to fourth;
+# the third needs the first. Their letters are written.
+toy_parts() {
+	local tree=$P/build/tree base=$P/patches/v7.3 k=0 part
+	toy_kernel "$SCRATCH/linux"
+	(
+		export KERNEL=$SCRATCH/linux
+		"$P/scripts/fetch-base"
+	)
+	rm -r "$base/01-first"
+	for part in first second third fourth; do
+		k=$((k + 1))
+		case $part in
+		first) sed -i 's/^10$/ten/' "$tree/mm/a.c" ;;
+		third) sed -i 's/^11$/eleven/' "$tree/mm/a.c" ;;
+		esac
+		[[ $part == first ]] || echo "$part" >"$tree/mm/$part.c"
+		git -C "$tree" add mm
+		git -C "$tree" commit -qm "mm: $part"$'\n\nBody.'
+		mkdir "$base/0$k-$part"
+		printf '%s\n' 'Tree: mm' 'Tests: x86_64/smp' >"$base/0$k-$part/part"
+		echo "0001-mm-$part.patch" >"$base/0$k-$part/series"
+	done
+	echo 'Needs: first' >>"$base/03-third/part"
+	"$P/scripts/export-series"
+	sed -i -e 's/\*\*\* SUBJECT HERE \*\*\*/mm: a part/' -e 's/\*\*\* BLURB HERE \*\*\*/The letter./' "$base"/*/0000-*
+}
