@@ -70,10 +70,7 @@ toy_series() {
 toy_parts() {
 	local tree=$P/build/tree base=$P/patches/v7.3 k=0 part
 	toy_kernel "$SCRATCH/linux"
-	(
-		export KERNEL=$SCRATCH/linux
-		"$P/scripts/fetch-base"
-	)
+	KERNEL=$SCRATCH/linux "$P/scripts/fetch-base"
 	rm -r "$base/01-first"
 	for part in first second third fourth; do
 		k=$((k + 1))
