@@ -116,7 +116,7 @@ parts: setup ## list the parts: their size, their tree, what they need, and when
 	@$(LOCKED) scripts/list-parts
 
 .PHONY: part
-part: setup ## build and test PART= alone, on the base and what it needs, patch by patch
+part: ## build and test PART= alone, on the base and what it needs, patch by patch
 	@$(LOCKED) scripts/try-part
 
 .PHONY: post
