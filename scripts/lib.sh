@@ -242,6 +242,19 @@ series_patches() {
 	done
 }
 
+# base_has: the patches that are not for the base of build/tree, which has what they do
+# in a way of its own. The file `part` names them: Until: VERSION PATCH, without a number.
+base_has() {
+	local base until patch file
+	base=$(tree_git log -1 --format=%s refs/tags/base)
+	while IFS=: read -r file _ until; do
+		read -r until patch <<<"$until"
+		[[ $(printf '%s\n' "$until" "${base#Linux v}" | sort -V | head -n 1) != "$until" ]] ||
+			part_patches "$(basename "${file%/part}")" | grep -E "/[0-9]+-$patch\$" ||
+			die "$(short "$file") names $patch, which is not in its series"
+	done < <(grep -sH '^Until: ' "$SERIES"/*/part)
+}
+
 # tree_now: build/tree as it is, uncommitted changes too, as a commit.
 tree_now() {
 	local rev

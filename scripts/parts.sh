@@ -4,7 +4,8 @@
 # A part is the folder NN-NAME, NAME for short. Its file `part` has a line "KEY: VALUE"
 # each: Needs, the parts it stands on; Tree, the tree it goes through; Tests, the
 # ARCH/VARIANT to boot after its last patch, where VARIANT `evidence` is that of
-# evidence/; Cc, an address that get_maintainer.pl does not know of.
+# evidence/; Cc, an address that get_maintainer.pl does not know of; Until, a version
+# and the patch that is not for it, nor for later ones.
 
 # part_values PART KEY: what the lines of that key say.
 part_values() {
