@@ -2,6 +2,7 @@
 /* The operations, the table of which is at the end. */
 #define _GNU_SOURCE
 #include <linux/mempolicy.h>
+#include <linux/userfaultfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +14,18 @@
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE	23
+#endif
+#ifndef UFFDIO_MOVE
+#define UFFD_FEATURE_MOVE	(1 << 16)
+#define UFFDIO_MOVE		_IOWR(UFFDIO, 5, struct uffdio_move)
+
+struct uffdio_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	__s64 move;
+};
 #endif
 
 #define BOUNDARY	((char *)(1ul << 46))	/* inside of every large block */
@@ -112,6 +125,12 @@ static void map_over(void)
 	map_at(AREA, SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 }
 
+static void prepare_protect(void)
+{
+	anonymous();
+	harmless = true;
+}
+
 static void protect_read(void)
 {
 	TRY(mprotect(AREA, SIZE, PROT_READ));
@@ -144,9 +163,72 @@ static void lazy_free(void)
 			stale("page %zu: what was written after MADV_FREE is gone", i);
 }
 
+/* What /proc/self/pagemap has of a page. */
+#define PM_SOFT_DIRTY		(1ull << 55)
+#define PM_SWAP			(1ull << 62)
+#define PM_PFN(entry)		((entry) & ((1ull << 55) - 1))
+
+static __u64 pagemap(size_t page)
+{
+	const char *addr = area.start + page * area.stride;
+	const int fd = TRY(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	__u64 entry;
+
+	if (pread(fd, &entry, sizeof(entry), (uintptr_t)addr / PAGE * sizeof(entry)) !=
+	    sizeof(entry))
+		die("nothing in pagemap");
+	close(fd);
+	return entry;
+}
+
+/* With page requests, the device gets it back. */
 static void page_out(void)
 {
 	TRY(madvise(AREA, SIZE, MADV_PAGEOUT));
+	for (size_t i = 0; i < area.count; i++)
+		if (!(pagemap(i) & PM_SWAP))
+			die("page %zu was not swapped out", i);
+}
+
+/* The entries are write-protected, so that the next write is noticed. */
+static void clear_soft_dirty(void)
+{
+	put_file("/proc/self/clear_refs", "4");
+}
+
+/* After check_pages(), which wrote wherever the device could. */
+static void check_soft_dirty(void)
+{
+	for (size_t i = 0; i < area.count; i++)
+		if (cpu_load(area.start + i * area.stride) != 0x1000 + i &&
+		    !(pagemap(i) & PM_SOFT_DIRTY))
+			stale("page %zu was written, and is not dirty", i);
+}
+
+/* Pages of the same content become one, to which none may write. */
+static void same_content(void)
+{
+	anonymous();
+	for (size_t i = 0; i < area.count; i++)
+		cpu_store(area.start + i * area.stride, 0x5a3e);
+}
+
+static void merge_pages(void)
+{
+	char text[32] = "";
+	int fd;
+
+	TRY(madvise(AREA, SIZE, MADV_MERGEABLE));
+	put_file(KSM "run", "1");
+	for (unsigned int tries = 0; strtoul(text, NULL, 0) != PAGES - 1; tries++) {
+		if (tries == 1000)
+			die("%s pages were merged", text);
+		pause_ms(10);
+		fd = TRY(open(KSM "pages_sharing", O_RDONLY | O_CLOEXEC));
+		TRY(read(fd, text, sizeof(text) - 1));
+		close(fd);
+	}
+	put_file(KSM "run", "0");
 }
 
 /*
@@ -276,6 +358,61 @@ static void move_tables(void)
 	TRY(mremap(AREA, 2 * PMD, 2 * PMD, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
 }
 
+static int uffd;
+
+static void register_uffd(char *start, size_t size, __u64 features, __u64 mode)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register range = {
+		.range = { (uintptr_t)start, size }, .mode = mode,
+	};
+
+	uffd = TRY(syscall(SYS_userfaultfd, O_CLOEXEC));
+	TRY(ioctl(uffd, UFFDIO_API, &api));
+	TRY(ioctl(uffd, UFFDIO_REGISTER, &range));
+}
+
+static void prepare_uffd_move(size_t size)
+{
+	map_at(ELSEWHERE, size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	register_uffd(ELSEWHERE, size, UFFD_FEATURE_MOVE, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+static void uffd_move(size_t size)
+{
+	struct uffdio_move m = { (uintptr_t)ELSEWHERE, (uintptr_t)AREA, size };
+
+	TRY(ioctl(uffd, UFFDIO_MOVE, &m));
+}
+
+static void prepare_uffd_pages(void)
+{
+	anonymous();
+	prepare_uffd_move(SIZE);
+}
+
+static void uffd_move_pages(void)
+{
+	uffd_move(SIZE);
+}
+
+static void prepare_uffd_protect(void)
+{
+	anonymous();
+	register_uffd(AREA, SIZE, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+		      UFFDIO_REGISTER_MODE_WP);
+	harmless = write_protected = true;
+}
+
+static void uffd_protect(void)
+{
+	struct uffdio_writeprotect w = {
+		.range = { (uintptr_t)AREA, SIZE }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	TRY(ioctl(uffd, UFFDIO_WRITEPROTECT, &w));
+}
+
 static int file = -1;
 
 static void shared_file(void)
@@ -302,6 +439,17 @@ static void huge(void)
 	map_at(AREA, 2 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	TRY(madvise(AREA, 2 * PMD, MADV_HUGEPAGE));
 	set_area(AREA, PAGES, 2 * PMD / PAGES);
+}
+
+static void prepare_uffd_huge(void)
+{
+	huge();
+	prepare_uffd_move(2 * PMD);
+}
+
+static void uffd_move_huge(void)
+{
+	uffd_move(2 * PMD);
 }
 
 static void huge_unmap(void)
@@ -338,14 +486,45 @@ static void migrate(void)
 	void *pages[PAGES];
 	int nodes[PAGES], status[PAGES];
 
-	for (size_t to = 0; to < 2; to++) {
+	for (int to = 0; to < 2; to++) {
 		for (size_t i = 0; i < area.count; i++) {
 			pages[i] = area.start + i * area.stride;
 			nodes[i] = to;
 		}
 		TRY(syscall(SYS_move_pages, 0, area.count, pages, nodes, status,
 			    MPOL_MF_MOVE));
+		for (size_t i = 0; i < area.count; i++)
+			if (status[i] != to)
+				die("page %zu did not move: %d", i, status[i]);
 	}
+}
+
+/* A page here and there, which compaction brings together. */
+#define GAP		32ul
+
+static __u64 pfns[PAGES];
+
+static void scattered(void)
+{
+	map_at(AREA, GAP * SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(AREA, GAP * SIZE, MADV_NOHUGEPAGE));
+	TRY(madvise(AREA, GAP * SIZE, MADV_POPULATE_WRITE));
+	for (size_t i = 0; i < PAGES; i++)
+		TRY(madvise(AREA + (i * GAP + 1) * PAGE, (GAP - 1) * PAGE, MADV_DONTNEED));
+	set_area(AREA, PAGES, GAP * PAGE);
+	for (size_t i = 0; i < PAGES; i++)
+		pfns[i] = PM_PFN(pagemap(i));
+}
+
+static void compact(void)
+{
+	size_t moved_pages = 0;
+
+	put_file("/proc/sys/vm/compact_memory", "1");
+	for (size_t i = 0; i < PAGES; i++)
+		moved_pages += PM_PFN(pagemap(i)) != pfns[i];
+	if (!moved_pages)
+		die("no page was moved");
 }
 
 /* hugetlb: 2M pages, two of them. */
@@ -367,9 +546,39 @@ static void prepare_hugetlb_child(void)
 	become_child();
 }
 
+static void prepare_hugetlb_protect(void)
+{
+	hugetlb();
+	harmless = true;
+}
+
 static void protect_hugetlb(void)
 {
 	TRY(mprotect(AREA, 2 * PMD, PROT_READ));
+}
+
+/* A page table that another process has, too: here it is unlinked, and lives on there. */
+static void shared_tables(void)
+{
+	file = TRY(memfd_create("hardware", MFD_CLOEXEC | MFD_HUGETLB));
+	TRY(ftruncate(file, PUD));
+	map_at(AREA, PUD, MAP_SHARED | MAP_NORESERVE, file);
+	set_area(AREA, PAGES, 2 * PMD / PAGES);
+	make_pipes();
+	fork_witness();
+	/* It has them once it looked at the pages. */
+	check_witness();
+	harmless = true;
+}
+
+static void protect_shared_tables(void)
+{
+	TRY(mprotect(AREA, PUD, PROT_READ));
+}
+
+static void unmap_shared_tables(void)
+{
+	TRY(munmap(AREA, PUD));
 }
 
 /* Processes that end while a loop of the device runs. */
@@ -614,6 +823,28 @@ static void bad_accesses(void)
 	TRY(close(fd));
 }
 
+/*
+ * The IOMMU walks page tables of the kernel, too, even if these are not for it. Once they
+ * are freed it must not, or it sets accessed flags in what is there then.
+ */
+static void kernel_tables(void)
+{
+	__u64 addr, changed, data;
+	int fd;
+
+	fd = open_device(0);
+	TRY(ioctl(fd, SVA_KERNEL_MAP, &addr));
+	if (device_read(fd, access_flags(), (void *)(uintptr_t)addr, &data))
+		stale("%#llx of the kernel was read", addr);
+	TRY(ioctl(fd, SVA_KERNEL_FREE));
+	if (device_read(fd, access_flags(), (void *)(uintptr_t)addr, &data))
+		stale("%#llx of the kernel was read", addr);
+	TRY(ioctl(fd, SVA_KERNEL_DONE, &changed));
+	if (changed)
+		stale("a freed page table of the kernel was walked");
+	TRY(close(fd));
+}
+
 const struct op ops[] = {
 	{ "munmap, a page", PAGE, one_page, unmap_page },
 	{ "munmap, a range", SIZE, anonymous, unmap_range },
@@ -622,11 +853,15 @@ const struct op ops[] = {
 	{ "munmap, page tables", 16 * PMD, sparse, unmap_sparse },
 	{ "munmap, tables reused", 16 * PMD, sparse, unmap_and_reuse },
 	{ "mmap over it", SIZE, anonymous, map_over },
-	{ "mprotect, read only", SIZE, anonymous, protect_read },
+	{ "mprotect, read only", SIZE, prepare_protect, protect_read },
 	{ "mprotect, none", SIZE, anonymous, protect_none },
 	{ "MADV_DONTNEED", SIZE, anonymous, dontneed },
 	{ "MADV_FREE, reclaim", SIZE, anonymous, lazy_free },
 	{ "MADV_PAGEOUT", SIZE, anonymous, page_out },
+	{ "soft-dirty reset", SIZE, prepare_protect, clear_soft_dirty, check_soft_dirty },
+	{ "KSM", SIZE, same_content, merge_pages },
+	{ "userfaultfd, protect", SIZE, prepare_uffd_protect, uffd_protect },
+	{ "userfaultfd, move", SIZE, prepare_uffd_pages, uffd_move_pages, check_moved },
 	{ "fork", SIZE, prepare_fork, fork_only, check_witness },
 	{ "fork, write", SIZE, prepare_fork, fork_and_write, check_witness },
 	{ "write in the child", SIZE / 2, prepare_child, write_half, check_witness },
@@ -638,10 +873,15 @@ const struct op ops[] = {
 	{ "huge page, mprotect half", PMD / 2, huge, huge_protect_part },
 	{ "huge page, half gone", PMD / 2, huge, huge_dontneed_part },
 	{ "huge page, collapse", 2 * PMD, not_huge, collapse },
+	{ "huge page, uffd move", 2 * PMD, prepare_uffd_huge, uffd_move_huge, check_moved },
 	{ "migration", SIZE, anonymous, migrate },
+	{ "compaction", SIZE, scattered, compact },
 	{ "huge page, migration", 2 * PMD, huge, migrate },
 	{ "hugetlb, munmap", 2 * PMD, hugetlb, huge_unmap },
-	{ "hugetlb, mprotect", 2 * PMD, hugetlb, protect_hugetlb },
+	{ "hugetlb, mprotect", 2 * PMD, prepare_hugetlb_protect, protect_hugetlb },
+	{ "hugetlb, migration", 2 * PMD, hugetlb, migrate },
+	{ "hugetlb, shared, mprotect", PUD, shared_tables, protect_shared_tables, check_witness },
+	{ "hugetlb, shared, munmap", PUD, shared_tables, unmap_shared_tables, check_witness },
 	{ "hugetlb, fork, write", 2 * PMD, prepare_hugetlb_fork, fork_and_write,
 	  check_witness },
 	{ "hugetlb, write in child", PMD, prepare_hugetlb_child, write_half,
@@ -653,6 +893,7 @@ const struct op ops[] = {
 	{ "PASID of another before", SIZE, .run = reuse_pasid },
 	{ "two processes, a device", SIZE, .run = two_processes },
 	{ "a process, two devices", SIZE / 2, .run = two_devices },
+	{ "kernel page tables", 0, .run = kernel_tables },
 	{ "bad addresses", 0, .run = bad_accesses },
 };
 
