@@ -9,6 +9,9 @@
 
 #include "hardware.h"
 
+#ifndef MAP_HUGE_1GB
+#define MAP_HUGE_1GB		(30 << MAP_HUGE_SHIFT)
+#endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE		25
 #endif
@@ -16,7 +19,7 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 #ifndef UFFDIO_MOVE
-#define UFFD_FEATURE_MOVE	(1 << 16)
+#define UFFD_FEATURE_MOVE	0x10000
 #define UFFDIO_MOVE		_IOWR(UFFDIO, 5, struct uffdio_move)
 
 struct uffdio_move {
@@ -164,11 +167,11 @@ static void lazy_free(void)
 }
 
 /* What /proc/self/pagemap has of a page. */
-#define PM_SOFT_DIRTY		(1ull << 55)
-#define PM_SWAP			(1ull << 62)
-#define PM_PFN(entry)		((entry) & ((1ull << 55) - 1))
+#define PM_SOFT_DIRTY		0x0080000000000000
+#define PM_SWAP			0x4000000000000000
+#define PM_PFN(entry)		((entry) & (PM_SOFT_DIRTY - 1))
 
-static __u64 pagemap(size_t page)
+static __u64 page_entry(size_t page)
 {
 	const char *addr = area.start + page * area.stride;
 	const int fd = TRY(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
@@ -186,7 +189,7 @@ static void page_out(void)
 {
 	TRY(madvise(AREA, SIZE, MADV_PAGEOUT));
 	for (size_t i = 0; i < area.count; i++)
-		if (!(pagemap(i) & PM_SWAP))
+		if (!(page_entry(i) & PM_SWAP))
 			die("page %zu was not swapped out", i);
 }
 
@@ -201,7 +204,7 @@ static void check_soft_dirty(void)
 {
 	for (size_t i = 0; i < area.count; i++)
 		if (cpu_load(area.start + i * area.stride) != 0x1000 + i &&
-		    !(pagemap(i) & PM_SOFT_DIRTY))
+		    !(page_entry(i) & PM_SOFT_DIRTY))
 			stale("page %zu was written, and is not dirty", i);
 }
 
@@ -401,7 +404,8 @@ static void prepare_uffd_protect(void)
 	anonymous();
 	register_uffd(AREA, SIZE, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
 		      UFFDIO_REGISTER_MODE_WP);
-	harmless = write_protected = true;
+	harmless = true;
+	write_protected = true;
 }
 
 static void uffd_protect(void)
@@ -513,7 +517,7 @@ static void scattered(void)
 		TRY(madvise(AREA + (i * GAP + 1) * PAGE, (GAP - 1) * PAGE, MADV_DONTNEED));
 	set_area(AREA, PAGES, GAP * PAGE);
 	for (size_t i = 0; i < PAGES; i++)
-		pfns[i] = PM_PFN(pagemap(i));
+		pfns[i] = PM_PFN(page_entry(i));
 }
 
 static void compact(void)
@@ -522,7 +526,7 @@ static void compact(void)
 
 	put_file("/proc/sys/vm/compact_memory", "1");
 	for (size_t i = 0; i < PAGES; i++)
-		moved_pages += PM_PFN(pagemap(i)) != pfns[i];
+		moved_pages += PM_PFN(page_entry(i)) != pfns[i];
 	if (!moved_pages)
 		die("no page was moved");
 }
@@ -557,6 +561,24 @@ static void protect_hugetlb(void)
 	TRY(mprotect(AREA, 2 * PMD, PROT_READ));
 }
 
+/* One of 1G, and another for a copy. */
+static void hugetlb_1g(void)
+{
+	map_at(AREA, PUD, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_1GB, -1);
+	set_area(AREA, PAGES, PUD / PAGES);
+}
+
+static void prepare_hugetlb_1g_fork(void)
+{
+	hugetlb_1g();
+	make_pipes();
+}
+
+static void unmap_pud(void)
+{
+	TRY(munmap(AREA, PUD));
+}
+
 /* A page table that another process has, too: here it is unlinked, and lives on there. */
 static void shared_tables(void)
 {
@@ -574,11 +596,6 @@ static void shared_tables(void)
 static void protect_shared_tables(void)
 {
 	TRY(mprotect(AREA, PUD, PROT_READ));
-}
-
-static void unmap_shared_tables(void)
-{
-	TRY(munmap(AREA, PUD));
 }
 
 /* Processes that end while a loop of the device runs. */
@@ -881,10 +898,13 @@ const struct op ops[] = {
 	{ "hugetlb, mprotect", 2 * PMD, prepare_hugetlb_protect, protect_hugetlb },
 	{ "hugetlb, migration", 2 * PMD, hugetlb, migrate },
 	{ "hugetlb, shared, mprotect", PUD, shared_tables, protect_shared_tables, check_witness },
-	{ "hugetlb, shared, munmap", PUD, shared_tables, unmap_shared_tables, check_witness },
+	{ "hugetlb, shared, munmap", PUD, shared_tables, unmap_pud, check_witness },
 	{ "hugetlb, fork, write", 2 * PMD, prepare_hugetlb_fork, fork_and_write,
 	  check_witness },
 	{ "hugetlb, write in child", PMD, prepare_hugetlb_child, write_half,
+	  check_witness },
+	{ "hugetlb 1G, munmap", PUD, hugetlb_1g, unmap_pud },
+	{ "hugetlb 1G, fork, write", PUD, prepare_hugetlb_1g_fork, fork_and_write,
 	  check_witness },
 	{ "exit, DMA running", SIZE, .run = exit_running },
 	{ "exec, DMA running", SIZE, .run = exec_running },
