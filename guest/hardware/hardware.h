@@ -72,6 +72,7 @@ struct op {
 	void (*change)(void);
 	void (*check)(void);
 	void (*run)(void);
+	bool alone;	/* only if it is asked for: it may bring a kernel down */
 };
 
 extern const struct op ops[];

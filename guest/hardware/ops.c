@@ -576,17 +576,11 @@ static void protect_hugetlb(void)
 	TRY(mprotect(AREA, 2 * PMD, PROT_READ));
 }
 
-/* One of 1G, and another for a copy. */
+/* One of 1G; there is no other for a copy. */
 static void hugetlb_1g(void)
 {
 	map_at(AREA, PUD, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_1GB, -1);
 	set_area(AREA, PAGES, PUD / PAGES);
-}
-
-static void prepare_hugetlb_1g_fork(void)
-{
-	hugetlb_1g();
-	make_pipes();
 }
 
 static void unmap_pud(void)
@@ -942,12 +936,10 @@ const struct op ops[] = {
 	{ "hugetlb, write in child", PMD, prepare_hugetlb_child, write_half,
 	  check_witness },
 	{ "hugetlb 1G, munmap", PUD, hugetlb_1g, unmap_pud },
-	{ "hugetlb 1G, fork, write", PUD, prepare_hugetlb_1g_fork, fork_and_write,
-	  check_witness },
 	{ "exit, DMA running", SIZE, .run = exit_running },
 	{ "exec, DMA running", SIZE, .run = exec_running },
 	{ "SIGKILL, DMA running", SIZE, .run = kill_running },
-	{ "exit, requests running", 0, .run = exit_requesting },
+	{ "exit, requests running", 0, .run = exit_requesting, .alone = true },
 	{ "unbind, DMA running", SIZE, .run = unbind_running },
 	{ "PASID of another before", SIZE, .run = reuse_pasid },
 	{ "two processes, a device", SIZE, .run = two_processes },
