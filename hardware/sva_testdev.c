@@ -6,16 +6,20 @@
  */
 #include <linux/delay.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iommu.h>
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #include "sva_testdev.h"
 
@@ -68,6 +72,8 @@ struct sva_file {
 	unsigned int channel;
 	struct iommu_sva *sva;		/* NULL once unbound */
 	u32 pasid;
+	struct vm_struct *area;		/* of the kernel, for SVA_KERNEL_* */
+	struct page *table, *below;
 };
 
 static int sva_open(struct inode *inode, struct file *file)
@@ -117,6 +123,82 @@ out_free:
 	return err;
 }
 
+/*
+ * A table of PMDs, as vmalloc() leaves it behind. The first entry makes it one; what is
+ * looked up is the second, so that the IOMMU gets no further than this table.
+ */
+static int sva_kernel_map(struct sva_file *f, u64 *address)
+{
+	unsigned long addr;
+	int err;
+
+	if (f->area)
+		return -EBUSY;
+	/* Aligned to its size. */
+	f->area = get_vm_area(PUD_SIZE, VM_IOREMAP);
+	f->below = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	if (!f->area || !f->below)
+		return -ENOMEM;
+	addr = (unsigned long)f->area->addr;
+	err = vmap_page_range(addr, addr + PAGE_SIZE, page_to_phys(f->below), PAGE_KERNEL);
+	if (err)
+		return err;
+	f->table = pud_page(*pud_offset(p4d_offset(pgd_offset_k(addr), addr), addr));
+	get_page(f->table);
+	*address = addr + PMD_SIZE;
+	return 0;
+}
+
+/* A leaf in place of the table frees it, but for our reference. */
+static int sva_kernel_free(struct sva_file *f)
+{
+	unsigned long addr, end = jiffies + PATIENCE;
+	u64 *entries;
+	int err;
+
+	if (!f->table)
+		return -EINVAL;
+	addr = (unsigned long)f->area->addr;
+	vunmap_range(addr, addr + PAGE_SIZE);
+	/* Nobody accesses what it maps. */
+	err = vmap_page_range(addr, addr + PUD_SIZE, PUD_SIZE, PAGE_KERNEL);
+	if (err)
+		return err;
+	while (page_count(f->table) > 1) {
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+		usleep_range(1000, 2000);
+	}
+	entries = page_address(f->table);
+	for (unsigned int i = 0; i < PTRS_PER_PMD; i++)
+		entries[i] = page_to_phys(f->below) | _PAGE_PRESENT | _PAGE_RW | _PAGE_USER;
+	return 0;
+}
+
+static u64 sva_kernel_done(struct sva_file *f)
+{
+	u64 *entries, changed = 0;
+	unsigned long addr;
+
+	if (f->table) {
+		entries = page_address(f->table);
+		for (unsigned int i = 0; i < PTRS_PER_PMD; i++)
+			changed += entries[i] != (page_to_phys(f->below) | _PAGE_PRESENT |
+						  _PAGE_RW | _PAGE_USER);
+		addr = (unsigned long)f->area->addr;
+		vunmap_range(addr, addr + PUD_SIZE);
+		put_page(f->table);
+		f->table = NULL;
+	}
+	if (f->area)
+		free_vm_area(f->area);
+	f->area = NULL;
+	if (f->below)
+		__free_page(f->below);
+	f->below = NULL;
+	return changed;
+}
+
 static int sva_release(struct inode *inode, struct file *file)
 {
 	struct sva_file *f = file->private_data;
@@ -127,6 +209,7 @@ static int sva_release(struct inode *inode, struct file *file)
 	if (f->sva)
 		iommu_sva_unbind_device(f->sva);
 	writeq(CMD_DETACH, f->regs + CH_CMD);
+	sva_kernel_done(f);
 
 	mutex_lock(&dev->lock);
 	__clear_bit(f->channel, &dev->channels);
@@ -217,6 +300,7 @@ static long sva_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		struct sva_command command;
 		struct sva_counters counters;
 		struct sva_log log;
+		u64 kernel;
 	} u = {};
 	long ret = 0;
 
@@ -238,6 +322,15 @@ static long sva_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		break;
 	case SVA_UNBIND:
 		sva_unbind(f);
+		break;
+	case SVA_KERNEL_MAP:
+		ret = sva_kernel_map(f, &u.kernel);
+		break;
+	case SVA_KERNEL_FREE:
+		ret = sva_kernel_free(f);
+		break;
+	case SVA_KERNEL_DONE:
+		u.kernel = sva_kernel_done(f);
 		break;
 	default:
 		ret = -ENOTTY;

@@ -65,5 +65,13 @@ struct sva_log {
 #define SVA_LOG		_IOWR('S', 3, struct sva_log)
 /* Unbind now, and leave the device alone: it may be in the middle of a loop. */
 #define SVA_UNBIND	_IO('S', 4)
+/*
+ * A page table of the kernel: an address that it translates, but to nothing. Then it is
+ * freed, and its memory is made another's, full of entries. At last, how many of these
+ * have changed.
+ */
+#define SVA_KERNEL_MAP	_IOR('S', 5, __u64)
+#define SVA_KERNEL_FREE	_IO('S', 6)
+#define SVA_KERNEL_DONE	_IOR('S', 7, __u64)
 
 #endif /* SVA_TESTDEV_H */

@@ -181,10 +181,12 @@ void check_pages(int fd, const struct area *a)
 		if (pass == PASS_PRI && can && !did)
 			result->refused++;
 
-		if (only_read)
+		if (only_read && !harmless)
 			continue;
-		did = device_write(fd, flags, addr, token);
-		can = (prot & PROT_WRITE) && cpu_read(addr, &seen);
+		/* A request for what is write-protected would wait for userfaultfd. */
+		did = device_write(fd, write_protected ? flags & ~SVA_PRI : flags, addr,
+				   token);
+		can = (prot & PROT_WRITE) && !write_protected && cpu_read(addr, &seen);
 		if (did && !can)
 			stale("page %zu was written", i);
 		else if (did && seen != token)

@@ -15,7 +15,9 @@
 #define PAGE		4096ul
 #define MIB		0x100000ul
 #define PMD		(2 * MIB)
+#define PUD		(512 * PMD)
 #define ALL		(PROT_READ | PROT_WRITE)
+#define KSM		"/sys/kernel/mm/ksm/"
 
 /*
  * Where things are, in a process that is there for one operation. What does not change
@@ -70,6 +72,7 @@ struct op {
 	void (*change)(void);
 	void (*check)(void);
 	void (*run)(void);
+	bool alone;	/* only if it is asked for: it may bring a kernel down */
 };
 
 extern const struct op ops[];
@@ -80,7 +83,9 @@ extern enum pass pass;
 extern struct area area;
 extern struct result *result;
 extern bool fill_reads;		/* the device has to have read only translations */
-extern bool only_read;		/* what is stale must not be written to */
+extern bool only_read;		/* what is stale must not be written to, */
+extern bool harmless;		/* unless it is the subject's even if it is stale */
+extern bool write_protected;	/* no write may succeed, whatever the VMA allows */
 extern int device;		/* of the subject */
 
 /* device.c */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What devices that share the page tables of a process still access after it changed them,
- * and what the IOMMU and they were told. As /init, with "series", "base" or "controls"
- * behind "--" on the kernel's command line. The last line of the report is one of
+ * and what the IOMMU and they were told. As /init, with "controls", or another name, as
+ * "series", behind "--" on the kernel's command line. The last line of the report is
  *
  *   series: N operations, M stale
  *   controls: N, M caught
+ *
+ * "mutant" ends with the first operation that has something stale.
  */
 #define _GNU_SOURCE
 #include <fnmatch.h>
@@ -23,7 +25,7 @@ const char *scenario = "set-up";
 enum pass pass;
 struct area area;
 struct result *result;
-bool fill_reads, only_read;
+bool fill_reads, only_read, harmless, write_protected;
 int device = -1;
 
 const char * const pass_names[] = { "atc", "iotlb", "loop", "pri" };
@@ -114,7 +116,7 @@ static bool selected(const struct op *op)
 {
 	const char *glob = getenv("HARDWARE_OPERATIONS");
 
-	return !glob || !fnmatch(glob, op->name, 0);
+	return glob ? !fnmatch(glob, op->name, 0) : !op->alone;
 }
 
 static void run_pass(const struct op *op, enum pass p, struct result *r)
@@ -209,6 +211,8 @@ static void run_operations(struct result *results, const char *which)
 			refused += results[p].refused;
 		}
 		show(&ops[i], results);
+		if (sum && !strcmp(which, "mutant"))
+			break;
 	}
 	if (refused)
 		die("%u accesses were refused that page requests should allow", refused);
@@ -285,6 +289,8 @@ static void set_up(void)
 	put_file("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
 		 "1000000");
 	put_file("/proc/sys/vm/nr_hugepages", "16");
+	put_file(KSM "pages_to_scan", "1000");
+	put_file(KSM "sleep_millisecs", "1");
 	put_file("/proc/sys/kernel/numa_balancing", "0");
 	put_file("/proc/sys/vm/overcommit_memory", "1");
 	put_file("/sys/block/zram0/disksize", "128M");

@@ -2,17 +2,33 @@
 /* The operations, the table of which is at the end. */
 #define _GNU_SOURCE
 #include <linux/mempolicy.h>
+#include <linux/userfaultfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "hardware.h"
 
+#ifndef MAP_HUGE_1GB
+#define MAP_HUGE_1GB		(30 << MAP_HUGE_SHIFT)
+#endif
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE		25
 #endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE	23
+#endif
+#ifndef UFFDIO_MOVE
+#define UFFD_FEATURE_MOVE	0x10000
+#define UFFDIO_MOVE		_IOWR(UFFDIO, 5, struct uffdio_move)
+
+struct uffdio_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 mode;
+	__s64 move;
+};
 #endif
 
 #define BOUNDARY	((char *)(1ul << 46))	/* inside of every large block */
@@ -112,6 +128,12 @@ static void map_over(void)
 	map_at(AREA, SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 }
 
+static void prepare_protect(void)
+{
+	anonymous();
+	harmless = true;
+}
+
 static void protect_read(void)
 {
 	TRY(mprotect(AREA, SIZE, PROT_READ));
@@ -144,9 +166,75 @@ static void lazy_free(void)
 			stale("page %zu: what was written after MADV_FREE is gone", i);
 }
 
+/* What /proc/self/pagemap has of a page. */
+#define PM_SOFT_DIRTY		0x0080000000000000
+#define PM_SWAP			0x4000000000000000
+#define PM_PFN(entry)		((entry) & (PM_SOFT_DIRTY - 1))
+
+static __u64 page_entry(size_t page)
+{
+	const char *addr = area.start + page * area.stride;
+	const int fd = TRY(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	__u64 entry;
+
+	if (pread(fd, &entry, sizeof(entry), (uintptr_t)addr / PAGE * sizeof(entry)) !=
+	    sizeof(entry))
+		die("nothing in pagemap");
+	close(fd);
+	return entry;
+}
+
+/* With page requests, the device gets it back. */
 static void page_out(void)
 {
+	size_t swapped = 0;
+
 	TRY(madvise(AREA, SIZE, MADV_PAGEOUT));
+	for (size_t i = 0; i < area.count; i++)
+		swapped += !!(page_entry(i) & PM_SWAP);
+	if (!swapped)
+		die("no page was swapped out");
+}
+
+/* The entries are write-protected, so that the next write is noticed. */
+static void clear_soft_dirty(void)
+{
+	put_file("/proc/self/clear_refs", "4");
+}
+
+/* After check_pages(), which wrote wherever the device could. */
+static void check_soft_dirty(void)
+{
+	for (size_t i = 0; i < area.count; i++)
+		if (cpu_load(area.start + i * area.stride) != 0x1000 + i &&
+		    !(page_entry(i) & PM_SOFT_DIRTY))
+			stale("page %zu was written, and is not dirty", i);
+}
+
+/* Pages of the same content become one, to which none may write. */
+static void same_content(void)
+{
+	anonymous();
+	for (size_t i = 0; i < area.count; i++)
+		cpu_store(area.start + i * area.stride, 0x5a3e);
+}
+
+static void merge_pages(void)
+{
+	char text[32] = "";
+	int fd;
+
+	TRY(madvise(AREA, SIZE, MADV_MERGEABLE));
+	put_file(KSM "run", "1");
+	for (unsigned int tries = 0; strtoul(text, NULL, 0) != PAGES - 1; tries++) {
+		if (tries == 1000)
+			die("%s pages were merged", text);
+		pause_ms(10);
+		fd = TRY(open(KSM "pages_sharing", O_RDONLY | O_CLOEXEC));
+		TRY(read(fd, text, sizeof(text) - 1));
+		close(fd);
+	}
+	put_file(KSM "run", "0");
 }
 
 /*
@@ -203,6 +291,8 @@ static pid_t fork_witness(void)
 		close(ask[1]);
 		be_witness();
 	}
+	/* If it ends, there is no answer. */
+	close(answer[1]);
 	return pid;
 }
 
@@ -240,6 +330,7 @@ static void become_child(void)
 	}
 	TRY(prctl(PR_SET_PDEATHSIG, SIGKILL));
 	close(ask[0]);
+	close(answer[1]);
 	fill_reads = true;
 }
 
@@ -276,6 +367,62 @@ static void move_tables(void)
 	TRY(mremap(AREA, 2 * PMD, 2 * PMD, MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE));
 }
 
+static int uffd;
+
+static void register_uffd(char *start, size_t size, __u64 features, __u64 mode)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register range = {
+		.range = { (uintptr_t)start, size }, .mode = mode,
+	};
+
+	uffd = TRY(syscall(SYS_userfaultfd, O_CLOEXEC));
+	TRY(ioctl(uffd, UFFDIO_API, &api));
+	TRY(ioctl(uffd, UFFDIO_REGISTER, &range));
+}
+
+static void prepare_uffd_move(size_t size)
+{
+	map_at(ELSEWHERE, size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	register_uffd(ELSEWHERE, size, UFFD_FEATURE_MOVE, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+static void uffd_move(size_t size)
+{
+	struct uffdio_move m = { (uintptr_t)ELSEWHERE, (uintptr_t)AREA, size };
+
+	TRY(ioctl(uffd, UFFDIO_MOVE, &m));
+}
+
+static void prepare_uffd_pages(void)
+{
+	anonymous();
+	prepare_uffd_move(SIZE);
+}
+
+static void uffd_move_pages(void)
+{
+	uffd_move(SIZE);
+}
+
+static void prepare_uffd_protect(void)
+{
+	anonymous();
+	register_uffd(AREA, SIZE, UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+		      UFFDIO_REGISTER_MODE_WP);
+	harmless = true;
+	write_protected = true;
+}
+
+static void uffd_protect(void)
+{
+	struct uffdio_writeprotect w = {
+		.range = { (uintptr_t)AREA, SIZE }, .mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	TRY(ioctl(uffd, UFFDIO_WRITEPROTECT, &w));
+}
+
 static int file = -1;
 
 static void shared_file(void)
@@ -302,6 +449,17 @@ static void huge(void)
 	map_at(AREA, 2 * PMD, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	TRY(madvise(AREA, 2 * PMD, MADV_HUGEPAGE));
 	set_area(AREA, PAGES, 2 * PMD / PAGES);
+}
+
+static void prepare_uffd_huge(void)
+{
+	huge();
+	prepare_uffd_move(2 * PMD);
+}
+
+static void uffd_move_huge(void)
+{
+	uffd_move(2 * PMD);
 }
 
 static void huge_unmap(void)
@@ -337,15 +495,55 @@ static void migrate(void)
 {
 	void *pages[PAGES];
 	int nodes[PAGES], status[PAGES];
+	unsigned int there;
 
-	for (size_t to = 0; to < 2; to++) {
+	for (int to = 0; to < 2; to++) {
 		for (size_t i = 0; i < area.count; i++) {
 			pages[i] = area.start + i * area.stride;
 			nodes[i] = to;
 		}
 		TRY(syscall(SYS_move_pages, 0, area.count, pages, nodes, status,
 			    MPOL_MF_MOVE));
+		/* Of a large page, the first. */
+		there = 0;
+		for (size_t i = 0; i < area.count; i++)
+			there += status[i] == to;
+		if (!there)
+			die("no page moved to node %d: %d", to, status[0]);
 	}
+}
+
+/* A page here and there, which compaction brings together. */
+#define GAP		32ul
+
+static __u64 pfns[PAGES];
+
+static void scattered(void)
+{
+	/* What was free lately is where compaction puts pages: it is taken meanwhile. */
+	map_at(ELSEWHERE, 64 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(ELSEWHERE, 64 * MIB, MADV_NOHUGEPAGE));
+	TRY(madvise(ELSEWHERE, 64 * MIB, MADV_POPULATE_WRITE));
+	map_at(AREA, GAP * SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	TRY(madvise(AREA, GAP * SIZE, MADV_NOHUGEPAGE));
+	TRY(madvise(AREA, GAP * SIZE, MADV_POPULATE_WRITE));
+	for (size_t i = 0; i < PAGES; i++)
+		TRY(madvise(AREA + (i * GAP + 1) * PAGE, (GAP - 1) * PAGE, MADV_DONTNEED));
+	set_area(AREA, PAGES, GAP * PAGE);
+	for (size_t i = 0; i < PAGES; i++)
+		pfns[i] = PM_PFN(page_entry(i));
+	TRY(munmap(ELSEWHERE, 64 * MIB));
+}
+
+static void compact(void)
+{
+	size_t moved_pages = 0;
+
+	put_file("/proc/sys/vm/compact_memory", "1");
+	for (size_t i = 0; i < PAGES; i++)
+		moved_pages += PM_PFN(page_entry(i)) != pfns[i];
+	if (!moved_pages)
+		die("no page was moved");
 }
 
 /* hugetlb: 2M pages, two of them. */
@@ -367,9 +565,46 @@ static void prepare_hugetlb_child(void)
 	become_child();
 }
 
+static void prepare_hugetlb_protect(void)
+{
+	hugetlb();
+	harmless = true;
+}
+
 static void protect_hugetlb(void)
 {
 	TRY(mprotect(AREA, 2 * PMD, PROT_READ));
+}
+
+/* One of 1G; there is no other for a copy. */
+static void hugetlb_1g(void)
+{
+	map_at(AREA, PUD, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_1GB, -1);
+	set_area(AREA, PAGES, PUD / PAGES);
+}
+
+static void unmap_pud(void)
+{
+	TRY(munmap(AREA, PUD));
+}
+
+/* A page table that another process has, too: here it is unlinked, and lives on there. */
+static void shared_tables(void)
+{
+	file = TRY(memfd_create("hardware", MFD_CLOEXEC | MFD_HUGETLB));
+	TRY(ftruncate(file, PUD));
+	map_at(AREA, PUD, MAP_SHARED | MAP_NORESERVE, file);
+	set_area(AREA, PAGES, 2 * PMD / PAGES);
+	make_pipes();
+	fork_witness();
+	/* It has them once it looked at the pages. */
+	check_witness();
+	harmless = true;
+}
+
+static void protect_shared_tables(void)
+{
+	TRY(mprotect(AREA, PUD, PROT_READ));
 }
 
 /* Processes that end while a loop of the device runs. */
@@ -466,6 +701,29 @@ static void exec_running(void)
 static void kill_running(void)
 {
 	end_running(END_KILL);
+}
+
+/* There is always a page request on its way when the process ends, and the file with it. */
+static void exit_requesting(void)
+{
+	const struct area nowhere = { ELSEWHERE, PAGES, PAGE };
+	int fd, status;
+	pid_t pid;
+
+	for (unsigned int i = 0; i < 10; i++) {
+		pid = TRY(fork());
+		if (!pid) {
+			fd = open_device(0);
+			start_loop(fd, access_flags() | SVA_PRI, &nowhere);
+			pause_ms(5);
+			if (!counters(fd).page_requests)
+				die("no page was requested");
+			_exit(0);
+		}
+		TRY(waitpid(pid, &status, 0));
+		if (status)
+			die("the process ended with %#x", status);
+	}
 }
 
 static void unbind_running(void)
@@ -614,6 +872,28 @@ static void bad_accesses(void)
 	TRY(close(fd));
 }
 
+/*
+ * The IOMMU walks page tables of the kernel, too, even if these are not for it. Once they
+ * are freed it must not, or it sets accessed flags in what is there then.
+ */
+static void kernel_tables(void)
+{
+	__u64 addr, changed, data;
+	int fd;
+
+	fd = open_device(0);
+	TRY(ioctl(fd, SVA_KERNEL_MAP, &addr));
+	if (device_read(fd, access_flags(), (void *)(uintptr_t)addr, &data))
+		stale("%#llx of the kernel was read", addr);
+	TRY(ioctl(fd, SVA_KERNEL_FREE));
+	if (device_read(fd, access_flags(), (void *)(uintptr_t)addr, &data))
+		stale("%#llx of the kernel was read", addr);
+	TRY(ioctl(fd, SVA_KERNEL_DONE, &changed));
+	if (changed)
+		stale("a freed page table of the kernel was walked");
+	TRY(close(fd));
+}
+
 const struct op ops[] = {
 	{ "munmap, a page", PAGE, one_page, unmap_page },
 	{ "munmap, a range", SIZE, anonymous, unmap_range },
@@ -622,11 +902,15 @@ const struct op ops[] = {
 	{ "munmap, page tables", 16 * PMD, sparse, unmap_sparse },
 	{ "munmap, tables reused", 16 * PMD, sparse, unmap_and_reuse },
 	{ "mmap over it", SIZE, anonymous, map_over },
-	{ "mprotect, read only", SIZE, anonymous, protect_read },
+	{ "mprotect, read only", SIZE, prepare_protect, protect_read },
 	{ "mprotect, none", SIZE, anonymous, protect_none },
 	{ "MADV_DONTNEED", SIZE, anonymous, dontneed },
 	{ "MADV_FREE, reclaim", SIZE, anonymous, lazy_free },
 	{ "MADV_PAGEOUT", SIZE, anonymous, page_out },
+	{ "soft-dirty reset", SIZE, prepare_protect, clear_soft_dirty, check_soft_dirty },
+	{ "KSM", SIZE, same_content, merge_pages },
+	{ "userfaultfd, protect", SIZE, prepare_uffd_protect, uffd_protect },
+	{ "userfaultfd, move", SIZE, prepare_uffd_pages, uffd_move_pages, check_moved },
 	{ "fork", SIZE, prepare_fork, fork_only, check_witness },
 	{ "fork, write", SIZE, prepare_fork, fork_and_write, check_witness },
 	{ "write in the child", SIZE / 2, prepare_child, write_half, check_witness },
@@ -638,21 +922,29 @@ const struct op ops[] = {
 	{ "huge page, mprotect half", PMD / 2, huge, huge_protect_part },
 	{ "huge page, half gone", PMD / 2, huge, huge_dontneed_part },
 	{ "huge page, collapse", 2 * PMD, not_huge, collapse },
+	{ "huge page, uffd move", 2 * PMD, prepare_uffd_huge, uffd_move_huge, check_moved },
 	{ "migration", SIZE, anonymous, migrate },
+	{ "compaction", SIZE, scattered, compact },
 	{ "huge page, migration", 2 * PMD, huge, migrate },
 	{ "hugetlb, munmap", 2 * PMD, hugetlb, huge_unmap },
-	{ "hugetlb, mprotect", 2 * PMD, hugetlb, protect_hugetlb },
+	{ "hugetlb, mprotect", 2 * PMD, prepare_hugetlb_protect, protect_hugetlb },
+	{ "hugetlb, migration", 2 * PMD, hugetlb, migrate },
+	{ "hugetlb, shared, mprotect", PUD, shared_tables, protect_shared_tables, check_witness },
+	{ "hugetlb, shared, munmap", PUD, shared_tables, unmap_pud, check_witness },
 	{ "hugetlb, fork, write", 2 * PMD, prepare_hugetlb_fork, fork_and_write,
 	  check_witness },
 	{ "hugetlb, write in child", PMD, prepare_hugetlb_child, write_half,
 	  check_witness },
+	{ "hugetlb 1G, munmap", PUD, hugetlb_1g, unmap_pud },
 	{ "exit, DMA running", SIZE, .run = exit_running },
 	{ "exec, DMA running", SIZE, .run = exec_running },
 	{ "SIGKILL, DMA running", SIZE, .run = kill_running },
+	{ "exit, requests running", 0, .run = exit_requesting, .alone = true },
 	{ "unbind, DMA running", SIZE, .run = unbind_running },
 	{ "PASID of another before", SIZE, .run = reuse_pasid },
 	{ "two processes, a device", SIZE, .run = two_processes },
 	{ "a process, two devices", SIZE / 2, .run = two_devices },
+	{ "kernel page tables", 0, .run = kernel_tables },
 	{ "bad addresses", 0, .run = bad_accesses },
 };
 
