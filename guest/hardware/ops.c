@@ -778,7 +778,7 @@ static void reuse_pasid(void)
 	TRY(kill(pid, SIGKILL));
 	TRY(waitpid(pid, &status, 0));
 
-	for (int tries = 0; tries < 50; tries++) {
+	for (int tries = 0; tries < 600; tries++) {
 		pid = TRY(fork());
 		if (!pid) {
 			anonymous();
