@@ -85,6 +85,12 @@ static void unmap_hole(void)
 	TRY(munmap(AREA + SIZE / 4, SIZE / 2));
 }
 
+/* Not what a power of 2 would cover anyway. */
+static void unmap_odd(void)
+{
+	TRY(munmap(AREA, SIZE / 2 + PAGE));
+}
+
 static void two_sides(void)
 {
 	map_at(BOUNDARY - PAGE, 2 * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -772,7 +778,7 @@ static void reuse_pasid(void)
 	TRY(kill(pid, SIGKILL));
 	TRY(waitpid(pid, &status, 0));
 
-	for (int tries = 0; tries < 50; tries++) {
+	for (int tries = 0; tries < 600; tries++) {
 		pid = TRY(fork());
 		if (!pid) {
 			anonymous();
@@ -898,6 +904,7 @@ const struct op ops[] = {
 	{ "munmap, a page", PAGE, one_page, unmap_page },
 	{ "munmap, a range", SIZE, anonymous, unmap_range },
 	{ "munmap, a hole", SIZE / 2, anonymous, unmap_hole },
+	{ "munmap, an odd number", SIZE / 2 + PAGE, anonymous, unmap_odd },
 	{ "munmap, across 2^46", 2 * PAGE, two_sides, unmap_two_sides },
 	{ "munmap, page tables", 16 * PMD, sparse, unmap_sparse },
 	{ "munmap, tables reused", 16 * PMD, sparse, unmap_and_reuse },
