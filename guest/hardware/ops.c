@@ -751,13 +751,14 @@ static void unbind_running(void)
 /*
  * The next process has the PASID of one whose file is still there, and so whatever the
  * device kept for it. The PASID is free when the old address space is; a CPU may still
- * have that for a while, so it may take some processes until one gets it.
+ * have that for a while, so it may take some processes until one gets it. Lower ones
+ * that are free are given out first: whoever gets one of these keeps it meanwhile.
  */
 static void reuse_pasid(void)
 {
-	int ready[2], fd, mine, status;
-	__u64 old;
-	pid_t pid;
+	int ready[2], fd, mine, status, nr = 0;
+	__u64 old, pasid = 0;
+	pid_t pid, lower[8];
 
 	TRY(pipe(ready));
 	pid = TRY(fork());
@@ -778,23 +779,42 @@ static void reuse_pasid(void)
 	TRY(kill(pid, SIGKILL));
 	TRY(waitpid(pid, &status, 0));
 
-	for (int tries = 0; tries < 600; tries++) {
+	for (int tries = 0; tries < 600 && pasid != old; tries++) {
 		pid = TRY(fork());
 		if (!pid) {
 			anonymous();
 			fd = open_device(0);
-			if (counters(fd).pasid != old)
-				_exit(1);
+			pasid = counters(fd).pasid;
+			TRY(write(ready[1], &pasid, sizeof(pasid)));
+			while (pasid != old)
+				pause();
 			check_pages(fd, &area);
 			_exit(0);
 		}
+		if (read(ready[0], &pasid, sizeof(pasid)) != sizeof(pasid))
+			die("the process ended");
+		if (pasid < old) {
+			if (nr == (int)ARRAY_SIZE(lower))
+				die("%d processes have a PASID below %llu", nr, old);
+			lower[nr++] = pid;
+			continue;
+		}
+		if (pasid > old) {
+			TRY(kill(pid, SIGKILL));
+			pause_ms(50);
+		}
 		TRY(waitpid(pid, &status, 0));
-		if (!status)
-			break;
-		pause_ms(50);
 	}
+	while (nr--) {
+		int ended;
+
+		TRY(kill(lower[nr], SIGKILL));
+		TRY(waitpid(lower[nr], &ended, 0));
+	}
+	if (pasid != old)
+		die("no process got PASID %llu again", old);
 	if (status)
-		die("no process got PASID %llu again: %#x", old, status);
+		die("the process with PASID %llu ended with %#x", old, status);
 	TRY(close(mine));
 }
 
