@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <linux/mempolicy.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -732,6 +733,44 @@ static void exit_requesting(void)
 	}
 }
 
+/*
+ * The memory of a process ends while another unbinds its device, which only the files
+ * of both have in common: one tears down the PASID while the other is at it.
+ */
+static void exit_unbinding(void)
+{
+	const struct area nowhere = { ELSEWHERE, PAGES, PAGE };
+	int *shared = mmap(NULL, PAGE, ALL, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd, status;
+	pid_t pid;
+
+	if (shared == MAP_FAILED)
+		die("mmap: %m");
+	for (unsigned int i = 0; i < 200; i++) {
+		__atomic_store_n(shared, -1, __ATOMIC_RELAXED);
+		pid = TRY(syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0));
+		if (!pid) {
+			fd = open_device(0);
+			start_loop(fd, access_flags() | SVA_PRI, &nowhere);
+			pause_ms(1);
+			__atomic_store_n(shared, fd, __ATOMIC_RELEASE);
+			_exit(0);
+		}
+		do {
+			fd = __atomic_load_n(shared, __ATOMIC_ACQUIRE);
+		} while (fd < 0);
+		/* Exit takes its time until it comes to the memory. */
+		for (unsigned int spin = 0; spin < i * 1000; spin++)
+			__asm__ volatile("pause");
+		TRY(ioctl(fd, SVA_UNBIND));
+		TRY(close(fd));
+		TRY(waitpid(pid, &status, 0));
+		if (status)
+			die("the process ended with %#x", status);
+	}
+	TRY(munmap(shared, PAGE));
+}
+
 static void unbind_running(void)
 {
 	int fd;
@@ -967,6 +1006,7 @@ const struct op ops[] = {
 	{ "exec, DMA running", SIZE, .run = exec_running },
 	{ "SIGKILL, DMA running", SIZE, .run = kill_running },
 	{ "exit, requests running", 0, .run = exit_requesting, .alone = true },
+	{ "exit, requests and unbind", 0, .run = exit_unbinding, .alone = true },
 	{ "unbind, DMA running", SIZE, .run = unbind_running },
 	{ "PASID of another before", SIZE, .run = reuse_pasid },
 	{ "two processes, a device", SIZE, .run = two_processes },
